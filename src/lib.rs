@@ -1,1 +1,3 @@
-//! x
+//! Tollgate.
+pub mod policy;
+pub mod reason;

@@ -1,0 +1,208 @@
+//! What a policy is made of once every name in it has been resolved: the door between the files that
+//! authors write (`config`) and the tables that decide ([`Policy::compile`](super::Policy::compile)).
+//!
+//! Plain values: nothing here can be wrong in a way that needs a file position to explain.
+
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::pattern::{PathPattern, ScopePattern};
+
+/// Index of a role in [`Parts::roles`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleId(pub u16);
+
+/// Index of a module in [`Parts::modules`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleId(pub u16);
+
+/// Index of an upstream in the gateway file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpstreamId(pub u16);
+
+/// Where in the author's files something stands; for `explain`, never for clients.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// The file as the author names it.
+    pub file: Arc<str>,
+    /// Line, from 1.
+    pub line: u32,
+}
+
+/// A whole policy, names resolved.
+#[derive(Clone, Debug, Default)]
+pub struct Parts {
+    /// Identifies the bytes this policy was read from; printed in audit lines and metrics.
+    pub version: Arc<str>,
+    /// Every role.
+    pub roles: Vec<Role>,
+    /// Sets of roles of which a token may hold at most one (S2.1).
+    pub exclusive_roles: Vec<Vec<RoleId>>,
+    /// Every module.
+    pub modules: Vec<Module>,
+    /// Every class of response fields, in the order of `masking::ClassId`.
+    pub classes: Vec<FieldClass>,
+    /// Request headers that Tollgate sets for the backend, and from what.
+    pub forward_as: Vec<(HeaderName, CallerFact)>,
+    /// Source addresses admitted at all; absent = all.
+    pub allow_from: Option<Vec<IpNet>>,
+}
+
+/// A role as written; what it inherits is followed by `Policy::compile`.
+#[derive(Clone, Debug, Default)]
+pub struct Role {
+    /// Its name in tokens.
+    pub name: Arc<str>,
+    /// Scopes that it grants itself.
+    pub scopes: Vec<ScopePattern>,
+    /// Roles that it includes, with their scopes and their restrictions. No cycles.
+    pub inherits: Vec<RoleId>,
+    /// Modules that it is kept out of, whatever else grants.
+    pub restricted_modules: Vec<ModuleId>,
+    /// Source addresses from which the role may be used; absent = all.
+    pub allow_from: Option<Vec<IpNet>>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A fact about the caller that a backend may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerFact {
+    /// The user claim.
+    User,
+    /// The known roles, comma separated.
+    Roles,
+    /// The jurisdictions, comma separated.
+    Jurisdictions,
+    /// The token's scopes that are in force, space separated (as in RFC 6749, 3.3).
+    Scopes,
+    /// The issuer.
+    Issuer,
+}
+
+/// A part of the backends' URL space with one owner.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// Its name in policy, audit and metrics.
+    pub name: Arc<str>,
+    /// Literal path prefixes, at least one.
+    pub prefixes: Vec<PathPattern>,
+    /// Who serves it.
+    pub upstream: UpstreamId,
+    /// The upstream's name, for audit lines.
+    pub upstream_name: Arc<str>,
+    /// Where a request's jurisdiction is read, for routes that do not say otherwise (S1.5).
+    pub jurisdiction: Option<Jurisdiction>,
+    /// `;` parameters pass (`path_parameters: allow`).
+    pub path_parameters: bool,
+    /// The client's `Authorization` goes to the backend.
+    pub forward_token: bool,
+    /// Media types that pass although they cannot be masked.
+    pub unmaskable: Unmaskable,
+    /// Its routes.
+    pub routes: Vec<Route>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// What a module says of answers that cannot be masked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unmaskable {
+    /// `unmaskable: pass`: every media type that Tollgate cannot mask passes unmasked.
+    pub pass_all: bool,
+    /// Media types (`type/subtype`, lower case) that pass unmasked.
+    pub pass: Vec<String>,
+}
+
+/// A route: a path below its module's prefix, methods, and what they ask of the caller.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Path below the module's prefix; a prefix itself.
+    pub pattern: PathPattern,
+    /// Methods, at least one.
+    pub methods: Vec<Method>,
+    /// The scope asked; absent only on public routes.
+    pub scope: Option<Arc<str>>,
+    /// Needs no token; everything classified is masked.
+    pub public: bool,
+    /// Overrides the module's jurisdiction.
+    pub jurisdiction: Option<Jurisdiction>,
+    /// Each write is done once (S1.8).
+    pub idempotency: Option<Idempotency>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// Where the jurisdiction of a request is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jurisdiction {
+    /// `path:NAME`: the route's path parameter.
+    Path(String),
+    /// `query:NAME`: the decoded query parameter, given once.
+    Query(String),
+    /// `header:NAME`: the request header, given once.
+    Header(HeaderName),
+    /// `body:POINTER`: a string in the JSON body, by JSON pointer (RFC 6901).
+    Body(String),
+    /// `fixed: [...]`: the module is about these, whatever the request says.
+    Fixed(Vec<String>),
+}
+
+/// How a route keeps writes from happening twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// A request without a key is refused.
+    pub required: bool,
+    /// Where the backend's answer has its transaction id.
+    pub transaction_id: Option<TransactionId>,
+    /// How long a finished key is remembered.
+    pub keep: Duration,
+}
+
+/// Where a backend's answer has its transaction id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionId {
+    /// JSON pointer into the answer's body.
+    Pointer(String),
+    /// `header:NAME` of the answer.
+    Header(HeaderName),
+}
+
+/// A class of response fields and who may see it (S1.7, S2.5).
+#[derive(Clone, Debug, Default)]
+pub struct FieldClass {
+    /// Its name in metrics and audit lines.
+    pub name: Arc<str>,
+    /// Member names, matched at any depth.
+    pub names: Vec<String>,
+    /// JSON pointers with `*` and `**`.
+    pub paths: Vec<String>,
+    /// Names are compared exactly.
+    pub exact: bool,
+    /// Response headers of the class.
+    pub headers: Vec<String>,
+    /// Scopes any of which, granted by its own name, shows the class.
+    pub visible_to: Vec<Arc<str>>,
+    /// Roles that never see it, whatever else they hold.
+    pub never_to: Vec<RoleId>,
+    /// What happens to the field.
+    pub mask: MaskAction,
+    /// Modules it applies in; absent = everywhere.
+    pub modules: Option<Vec<ModuleId>>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// What masking does to a classified field, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum MaskAction {
+    /// `"[REDACTED]"` in place of the value.
+    Redact,
+    /// `null` in place of the value.
+    Null,
+    /// The member is cut out.
+    #[default]
+    Remove,
+}

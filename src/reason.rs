@@ -1,0 +1,241 @@
+//! Why Tollgate answered as it did: one closed list for the client's `error`, the audit line and the counters.
+//!
+//! What a reason looks like on the wire (status, headers, wording) is not known here: the gateway's
+//! refusal module turns a [`Reason`] into HTTP, and it alone.
+
+/// Every way in which a request ends without the backend's own answer (interface, section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The request head is larger than the header limit, or has too many fields.
+    HeadersTooLarge,
+    /// The request target is longer than the URI limit.
+    UriTooLong,
+    /// The body is larger than the body limit.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body broke off, or its framing is wrong.
+    BodyBroken,
+    /// Another reader could understand the path differently (section 5).
+    AmbiguousPath,
+    /// Another reader could understand the request differently: host, framing, duplicated control headers.
+    AmbiguousRequest,
+    /// The method is none that a backend of ours may see.
+    UnsupportedMethod,
+    /// The peer's address is not one that the policy admits.
+    SourceNotAllowed,
+    /// A protected route was asked without a bearer token.
+    MissingToken,
+    /// The token is malformed, forged, for somebody else, or not yet valid.
+    InvalidToken,
+    /// The token was good once.
+    ExpiredToken,
+    /// The token names no role that the policy knows (S2.3).
+    NoRole,
+    /// The token holds roles that separation of duties keeps apart (S2.1).
+    ConflictingRoles,
+    /// No module or no route takes the path.
+    NoRoute,
+    /// The route exists, but not for this method.
+    MethodNotAllowed,
+    /// The caller's scopes do not cover the route's (S2.2).
+    DeniedScope,
+    /// A held role is kept out of the module (S2.2).
+    DeniedModule,
+    /// The request is about a jurisdiction that the caller has not (S1.5).
+    JurisdictionMismatch,
+    /// A dry run of a route that has none.
+    DryRunUnsupported,
+    /// The route demands an idempotency key and there is none (S1.8).
+    IdempotencyKeyMissing,
+    /// The idempotency key is not 1-255 visible ASCII characters.
+    IdempotencyKeyInvalid,
+    /// The key came before with another request.
+    IdempotencyKeyReused,
+    /// The first request with this key still runs.
+    RequestInProgress,
+    /// The first request with this key is done (S1.8).
+    DuplicateRequest,
+    /// The first request with this key was sent, and nobody knows what became of it.
+    OutcomeUnknown,
+    /// The store of idempotency keys cannot be written: nothing is forwarded.
+    StoreUnavailable,
+    /// The audit log cannot be written: nothing is forwarded.
+    AuditUnavailable,
+    /// There is no policy in force.
+    NotReady,
+    /// The backend could not be reached, or closed before it answered.
+    UpstreamUnavailable,
+    /// The backend did not answer in time.
+    UpstreamTimeout,
+    /// The backend's answer breaks HTTP, or asks for what Tollgate does not do (`101`).
+    UpstreamBroken,
+    /// The backend's answer cannot be masked with certainty.
+    UnmaskableResponse,
+    /// The answer to a keyed write is larger than what may be held.
+    AnswerTooLarge,
+    /// A fault of Tollgate's own.
+    Internal,
+}
+
+/// What the audit line's `decision` and the decision counter say (section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The request was let through and the backend's answer given back.
+    Allowed,
+    /// It was refused, or failed, for this reason.
+    Refused(Reason),
+}
+
+impl Reason {
+    /// All of them, for metrics that are made before they are counted.
+    pub const ALL: [Self; 35] = [
+        Self::HeadersTooLarge,
+        Self::UriTooLong,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::BodyBroken,
+        Self::AmbiguousPath,
+        Self::AmbiguousRequest,
+        Self::UnsupportedMethod,
+        Self::SourceNotAllowed,
+        Self::MissingToken,
+        Self::InvalidToken,
+        Self::ExpiredToken,
+        Self::NoRole,
+        Self::ConflictingRoles,
+        Self::NoRoute,
+        Self::MethodNotAllowed,
+        Self::DeniedScope,
+        Self::DeniedModule,
+        Self::JurisdictionMismatch,
+        Self::DryRunUnsupported,
+        Self::IdempotencyKeyMissing,
+        Self::IdempotencyKeyInvalid,
+        Self::IdempotencyKeyReused,
+        Self::RequestInProgress,
+        Self::DuplicateRequest,
+        Self::OutcomeUnknown,
+        Self::StoreUnavailable,
+        Self::AuditUnavailable,
+        Self::NotReady,
+        Self::UpstreamUnavailable,
+        Self::UpstreamTimeout,
+        Self::UpstreamBroken,
+        Self::UnmaskableResponse,
+        Self::AnswerTooLarge,
+        Self::Internal,
+    ];
+
+    /// The `error` member of the client's answer and of the audit line.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyBroken => "body_broken",
+            Self::AmbiguousPath => "ambiguous_path",
+            Self::AmbiguousRequest => "ambiguous_request",
+            Self::UnsupportedMethod => "unsupported_method",
+            Self::SourceNotAllowed => "source_not_allowed",
+            Self::MissingToken => "missing_token",
+            Self::InvalidToken => "invalid_token",
+            Self::ExpiredToken => "expired_token",
+            Self::NoRole => "no_role",
+            Self::ConflictingRoles => "conflicting_roles",
+            Self::NoRoute => "no_route",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::DeniedScope => "denied_scope",
+            Self::DeniedModule => "denied_module",
+            Self::JurisdictionMismatch => "jurisdiction_mismatch",
+            Self::DryRunUnsupported => "dry_run_unsupported",
+            Self::IdempotencyKeyMissing => "idempotency_key_missing",
+            Self::IdempotencyKeyInvalid => "idempotency_key_invalid",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RequestInProgress => "request_in_progress",
+            Self::DuplicateRequest => "duplicate_request",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::NotReady => "not_ready",
+            Self::UpstreamUnavailable => "upstream_unavailable",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamBroken => "upstream_broken",
+            Self::UnmaskableResponse => "unmaskable_response",
+            Self::AnswerTooLarge => "answer_too_large",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The audit `decision`: which step of the pipeline spoke (section 4).
+    #[must_use]
+    pub const fn decision(self) -> &'static str {
+        match self {
+            Self::HeadersTooLarge
+            | Self::UriTooLong
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::BodyBroken
+            | Self::AmbiguousPath
+            | Self::AmbiguousRequest
+            | Self::UnsupportedMethod => "DENIED_REQUEST",
+            Self::SourceNotAllowed => "DENIED_SOURCE",
+            Self::MissingToken | Self::InvalidToken | Self::ExpiredToken => "DENIED_TOKEN",
+            Self::NoRole | Self::ConflictingRoles => "DENIED_ROLE",
+            Self::NoRoute | Self::MethodNotAllowed => "DENIED_ROUTE",
+            Self::DeniedScope => "DENIED_SCOPE",
+            Self::DeniedModule => "DENIED_MODULE",
+            Self::JurisdictionMismatch => "DENIED_JURISDICTION",
+            Self::DryRunUnsupported => "DRY_RUN",
+            Self::IdempotencyKeyMissing
+            | Self::IdempotencyKeyInvalid
+            | Self::IdempotencyKeyReused
+            | Self::RequestInProgress
+            | Self::DuplicateRequest
+            | Self::OutcomeUnknown
+            | Self::StoreUnavailable => "DENIED_IDEMPOTENCY",
+            Self::AuditUnavailable => "DENIED_AUDIT",
+            Self::NotReady => "DENIED_POLICY",
+            Self::UpstreamUnavailable
+            | Self::UpstreamTimeout
+            | Self::UpstreamBroken
+            | Self::UnmaskableResponse
+            | Self::AnswerTooLarge => "ERROR_UPSTREAM",
+            Self::Internal => "ERROR_INTERNAL",
+        }
+    }
+}
+
+impl Outcome {
+    /// The audit `decision`.
+    #[must_use]
+    pub const fn decision(self) -> &'static str {
+        match self {
+            Self::Allowed => "ALLOWED",
+            Self::Refused(reason) => reason.decision(),
+        }
+    }
+
+    /// The audit `error`; none when the request was let through.
+    #[must_use]
+    pub const fn error(self) -> Option<&'static str> {
+        match self {
+            Self::Allowed => None,
+            Self::Refused(reason) => Some(reason.code()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_has_its_own_code() {
+        let codes: BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+}
