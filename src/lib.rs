@@ -1,3 +1,6 @@
 //! Tollgate.
+pub mod call;
+pub mod identity;
+pub mod masking;
 pub mod policy;
 pub mod reason;

@@ -1,0 +1,572 @@
+//! The decision table, as data: one policy in parts, many requests.
+
+use super::parts::{
+    CallerFact, FieldClass, Jurisdiction, MaskAction, Module, ModuleId, Role, RoleId, Route, Unmaskable, UpstreamId,
+};
+use super::*;
+use crate::call::{Call, Path, Query};
+use crate::identity::Caller;
+use crate::reason::Reason;
+use http::{HeaderMap, HeaderValue};
+
+const METER: RoleId = RoleId(0);
+const ENGINEER: RoleId = RoleId(1);
+const COLLECTOR: RoleId = RoleId(2);
+const SENIOR: RoleId = RoleId(5);
+
+fn role(name: &str, scopes: &[&str], inherits: &[RoleId], restricted: &[u16]) -> Role {
+    Role {
+        name: name.into(),
+        scopes: scopes.iter().map(|text| ScopePattern::parse(text).unwrap()).collect(),
+        inherits: inherits.to_vec(),
+        restricted_modules: restricted.iter().map(|&id| ModuleId(id)).collect(),
+        ..Role::default()
+    }
+}
+
+fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
+    Route {
+        pattern: PathPattern::parse(path).unwrap(),
+        methods: methods.to_vec(),
+        scope: (!scope.is_empty()).then(|| scope.into()),
+        public: scope.is_empty(),
+        jurisdiction: None,
+        idempotency: None,
+        origin: parts::Origin::default(),
+    }
+}
+
+fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction>, routes: Vec<Route>) -> Module {
+    Module {
+        name: name.into(),
+        prefixes: vec![PathPattern::parse(prefix).unwrap()],
+        upstream: UpstreamId(0),
+        upstream_name: "billing".into(),
+        jurisdiction,
+        path_parameters: false,
+        forward_token: false,
+        unmaskable: Unmaskable::default(),
+        routes,
+        origin: parts::Origin::default(),
+    }
+}
+
+fn policy() -> Arc<Policy> {
+    let parts = Parts {
+        version: "test".into(),
+        roles: vec![
+            role("meter_validator", &["telemetry:read", "validation:write"], &[], &[1]),
+            role("rate_engineer", &["tariffs:read", "tariffs:write"], &[], &[]),
+            role("collections_agent", &["arrears:read", "ledger:read"], &[], &[1]),
+            role("finance_admin", &["*:read", "ledger:sync"], &[], &[]),
+            role("caseworker", &["assistance:read", "accounts:read"], &[], &[]),
+            role("senior_validator", &["tariffs:read"], &[METER], &[]),
+            role("clerk", &["accounts:read", "assistance:read"], &[], &[]),
+        ],
+        exclusive_roles: vec![vec![ENGINEER, COLLECTOR]],
+        modules: vec![
+            module(
+                "telemetry",
+                "/api/telemetry",
+                None,
+                vec![one_route("/", &[Method::GET], "telemetry:read")],
+            ),
+            module(
+                "tariffs",
+                "/api/tariffs",
+                None,
+                vec![
+                    one_route("/", &[Method::GET], "tariffs:read"),
+                    one_route("/{id}", &[Method::PUT, Method::POST], "tariffs:write"),
+                ],
+            ),
+            module(
+                "ledger",
+                "/api/ledger",
+                Some(Jurisdiction::Body("/county".into())),
+                vec![
+                    one_route("/sync", &[Method::POST], "ledger:sync"),
+                    Route {
+                        jurisdiction: Some(Jurisdiction::Path("county".into())),
+                        ..one_route("/counties/{county}", &[Method::GET], "ledger:read")
+                    },
+                    Route {
+                        jurisdiction: Some(Jurisdiction::Query("county".into())),
+                        ..one_route("/entries", &[Method::GET], "ledger:read")
+                    },
+                    Route {
+                        jurisdiction: Some(Jurisdiction::Header(HeaderName::from_static("x-county"))),
+                        ..one_route("/totals", &[Method::GET], "ledger:read")
+                    },
+                    Route {
+                        jurisdiction: Some(Jurisdiction::Fixed(vec!["County_A".into(), "County_C".into()])),
+                        ..one_route("/state", &[Method::GET], "ledger:read")
+                    },
+                ],
+            ),
+            module(
+                "accounts",
+                "/api/accounts",
+                None,
+                vec![
+                    one_route("/", &[Method::GET], "accounts:read"),
+                    one_route("/help", &[Method::GET], ""),
+                ],
+            ),
+        ],
+        classes: vec![
+            FieldClass {
+                name: "subsidy".into(),
+                names: vec!["subsidy_tier".into()],
+                visible_to: vec!["assistance:read".into()],
+                never_to: vec![RoleId(6)],
+                ..FieldClass::default()
+            },
+            FieldClass {
+                name: "pii".into(),
+                names: vec!["ssn".into()],
+                headers: vec!["X-Customer-Name".into()],
+                visible_to: vec![],
+                mask: MaskAction::Redact,
+                modules: Some(vec![ModuleId(3)]),
+                ..FieldClass::default()
+            },
+        ],
+        forward_as: vec![(HeaderName::from_static("x-municipal-role"), CallerFact::Roles)],
+        allow_from: None,
+    };
+    Arc::new(Policy::compile(parts).unwrap())
+}
+
+fn caller(roles: &[&str], scopes: Option<&[&str]>, counties: &[&str]) -> Caller {
+    let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    Caller {
+        issuer: "https://idp.city.example".into(),
+        user: "u1".into(),
+        roles: strings(roles),
+        scopes: scopes.map(strings),
+        jurisdictions: strings(counties),
+        claims: serde_json::Map::new(),
+        issued_at: None,
+        expires_at: 2_000_000_000,
+        token_id: None,
+    }
+}
+
+fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
+    let (path, query) = target
+        .split_once('?')
+        .map_or((target, None), |(path, query)| (path, Some(query)));
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    Call {
+        method: method.parse().unwrap(),
+        path: Path::parse(path).unwrap(),
+        query: Query::parse(query).unwrap(),
+        headers: map,
+        source: [127, 0, 0, 1].into(),
+    }
+}
+
+/// `None` = allowed.
+fn decide(policy: &Arc<Policy>, authority: Option<&Authority>, call: &Call, body: &str) -> Result<Permit, Denial> {
+    match evaluate(policy, call, authority, &mut ()) {
+        Decision::Allow(permit) => Ok(permit),
+        Decision::Deny(denial) => Err(denial),
+        Decision::NeedsBody(pending) => match pending.resume(body.as_bytes(), &mut ()) {
+            Decision::Allow(permit) => Ok(permit),
+            Decision::Deny(denial) => Err(denial),
+            Decision::NeedsBody(_) => panic!("asked for the body twice"),
+        },
+    }
+}
+
+#[test]
+fn each_step_denies_with_its_own_reason() {
+    let policy = policy();
+    let a: &[&str] = &["County_A"];
+    for (roles, method, target, headers, body, expected) in [
+        // S2.1, S2.2: scope first, then module isolation.
+        (&["meter_validator"][..], "GET", "/api/telemetry", &[][..], "", None),
+        (&["meter_validator"], "GET", "/api/telemetry/m1/latest", &[], "", None),
+        (&["meter_validator"], "HEAD", "/api/telemetry", &[], "", None),
+        (
+            &["meter_validator"],
+            "GET",
+            "/api/tariffs",
+            &[],
+            "",
+            Some(Reason::DeniedScope),
+        ),
+        (&["senior_validator"], "GET", "/api/telemetry", &[], "", None),
+        (
+            &["senior_validator"],
+            "GET",
+            "/api/tariffs",
+            &[],
+            "",
+            Some(Reason::DeniedModule),
+        ),
+        (
+            &["senior_validator", "finance_admin"],
+            "GET",
+            "/api/tariffs",
+            &[],
+            "",
+            Some(Reason::DeniedModule),
+        ),
+        (&["rate_engineer"], "PUT", "/api/tariffs/t1", &[], "", None),
+        (
+            &["rate_engineer"],
+            "PUT",
+            "/api/tariffs",
+            &[],
+            "",
+            Some(Reason::MethodNotAllowed),
+        ),
+        (
+            &["rate_engineer"],
+            "GET",
+            "/api/tariffs/t1",
+            &[],
+            "",
+            Some(Reason::MethodNotAllowed),
+        ),
+        (
+            &["finance_admin"],
+            "PUT",
+            "/api/tariffs/t1",
+            &[],
+            "",
+            Some(Reason::DeniedScope),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/nothing",
+            &[],
+            "",
+            Some(Reason::NoRoute),
+        ),
+        (&["finance_admin"], "GET", "/api/ledger", &[], "", Some(Reason::NoRoute)),
+        (
+            &["finance_admin"],
+            "GET",
+            "/API/tariffs",
+            &[],
+            "",
+            Some(Reason::NoRoute),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/tariffsheet",
+            &[],
+            "",
+            Some(Reason::NoRoute),
+        ),
+        // S1.5: the jurisdiction, wherever it stands.
+        (
+            &["finance_admin"],
+            "POST",
+            "/api/ledger/sync",
+            &[],
+            r#"{"county":"County_A"}"#,
+            None,
+        ),
+        (
+            &["finance_admin"],
+            "POST",
+            "/api/ledger/sync",
+            &[],
+            r#"{"county":"County_B"}"#,
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "POST",
+            "/api/ledger/sync",
+            &[],
+            r#"{"county":"County_A","county":"County_A"}"#,
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "POST",
+            "/api/ledger/sync",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/counties/County_A",
+            &[],
+            "",
+            None,
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/counties/County_%41",
+            &[],
+            "",
+            None,
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/counties/County_B",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/entries?county=County_A",
+            &[],
+            "",
+            None,
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/entries?county=County_B",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/entries",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/entries?county=County_A&county=County_A",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/entries?county=County_A&County=County_B",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/totals",
+            &[("x-county", "County_A")],
+            "",
+            None,
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/totals",
+            &[("x-county", "County_A"), ("x-county", "County_A")],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
+            "/api/ledger/totals",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (&["finance_admin"], "GET", "/api/ledger/state", &[], "", None),
+        (
+            &["collections_agent"],
+            "GET",
+            "/api/ledger/counties/County_A",
+            &[],
+            "",
+            None,
+        ),
+        // Public.
+        (&["collections_agent"], "GET", "/api/accounts/help", &[], "", None),
+    ] {
+        let authority = Authority::new(&policy, caller(roles, None, a)).unwrap();
+        let got = decide(&policy, Some(&authority), &call(method, target, headers), body)
+            .err()
+            .map(|denial| denial.reason);
+        assert_eq!(got, expected, "{roles:?} {method} {target} {body}");
+    }
+}
+
+#[test]
+fn without_a_token_only_public_routes_are_open() {
+    let policy = policy();
+    let permit = decide(&policy, None, &call("GET", "/api/accounts/help", &[]), "").unwrap();
+    assert_eq!(
+        permit.hidden_classes().count(),
+        2,
+        "everything classified is masked on a public route"
+    );
+    for (method, target) in [
+        ("GET", "/api/accounts"),
+        ("GET", "/nowhere"),
+        ("POST", "/api/accounts/help"),
+        ("GET", "/api/ledger/state"),
+    ] {
+        let denial = decide(&policy, None, &call(method, target, &[]), "").unwrap_err();
+        assert_eq!(denial.reason, Reason::MissingToken, "{method} {target}");
+        assert!(
+            denial.methods.is_empty() && denial.scope.is_none(),
+            "nothing about the route is told"
+        );
+    }
+}
+
+#[test]
+fn roles_decide_who_somebody_is() {
+    let policy = policy();
+    let reason = |roles: &[&str]| {
+        Authority::new(&policy, caller(roles, None, &[]))
+            .err()
+            .map(|(reason, _)| reason)
+    };
+    assert_eq!(reason(&[]), Some(Reason::NoRole), "S2.3");
+    assert_eq!(reason(&["wizard"]), Some(Reason::NoRole), "S2.3");
+    assert_eq!(reason(&["METER_VALIDATOR"]), Some(Reason::NoRole));
+    assert_eq!(
+        reason(&["wizard", "clerk"]),
+        None,
+        "an unknown role grants nothing and takes nothing"
+    );
+    assert_eq!(
+        reason(&["rate_engineer", "collections_agent"]),
+        Some(Reason::ConflictingRoles),
+        "S2.1"
+    );
+    assert_eq!(reason(&["rate_engineer", "clerk"]), None);
+}
+
+#[test]
+fn a_token_narrows_and_never_widens() {
+    let policy = policy();
+    let reason = |scopes: &[&str]| {
+        let authority = Authority::new(&policy, caller(&["meter_validator"], Some(scopes), &[])).unwrap();
+        decide(&policy, Some(&authority), &call("GET", "/api/telemetry", &[]), "")
+            .err()
+            .map(|denial| denial.reason)
+    };
+    assert_eq!(reason(&["telemetry:read"]), None);
+    assert_eq!(reason(&["*:read"]), None);
+    assert_eq!(reason(&[]), Some(Reason::DeniedScope));
+    assert_eq!(reason(&["validation:write"]), Some(Reason::DeniedScope));
+    let authority = Authority::new(
+        &policy,
+        caller(&["meter_validator"], Some(&["tariffs:read", "*:*"]), &[]),
+    )
+    .unwrap();
+    assert!(decide(&policy, Some(&authority), &call("GET", "/api/tariffs", &[]), "").is_err());
+}
+
+#[test]
+fn a_classified_field_is_shown_by_its_own_scope_only() {
+    let policy = policy();
+    let hidden = |roles: &[&str], scopes: Option<&[&str]>| {
+        let authority = Authority::new(&policy, caller(roles, scopes, &[])).unwrap();
+        let permit = decide(&policy, Some(&authority), &call("GET", "/api/accounts", &[]), "").unwrap();
+        permit.hidden_classes().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hidden(&["caseworker"], None), ["pii"]);
+    assert_eq!(
+        hidden(&["finance_admin"], None),
+        ["subsidy", "pii"],
+        "`*:read` opens routes, not fields"
+    );
+    assert_eq!(
+        hidden(&["clerk"], None),
+        ["subsidy", "pii"],
+        "S1.7: never_to wins over visible_to"
+    );
+    assert_eq!(hidden(&["clerk", "caseworker"], None), ["subsidy", "pii"], "deny wins");
+    assert_eq!(hidden(&["caseworker"], Some(&["accounts:read"])), ["subsidy", "pii"]);
+    assert_eq!(hidden(&["caseworker"], Some(&["*:read"])), ["subsidy", "pii"]);
+    assert_eq!(
+        hidden(&["caseworker"], Some(&["accounts:read", "assistance:read"])),
+        ["pii"]
+    );
+}
+
+#[test]
+fn response_headers_of_a_class_are_compared_folded_and_by_module() {
+    let policy = policy();
+    let authority = Authority::new(&policy, caller(&["finance_admin"], None, &["County_A"])).unwrap();
+    let accounts = decide(&policy, Some(&authority), &call("GET", "/api/accounts", &[]), "").unwrap();
+    assert_eq!(
+        accounts.hidden_header(&HeaderName::from_static("x-customer-name")),
+        Some(1)
+    );
+    assert_eq!(
+        accounts.hidden_header(&HeaderName::from_static("x_customername")),
+        Some(1)
+    );
+    assert_eq!(accounts.hidden_header(&HeaderName::from_static("x-customer")), None);
+    let ledger = decide(&policy, Some(&authority), &call("GET", "/api/ledger/state", &[]), "").unwrap();
+    assert_eq!(ledger.hidden_header(&HeaderName::from_static("x-customer-name")), None);
+}
+
+#[test]
+fn a_role_that_inherits_keeps_its_parents_restrictions() {
+    let policy = policy();
+    assert!(policy.roles[usize::from(SENIOR.0)].restricted.contains(1));
+    assert!(
+        policy.roles[usize::from(SENIOR.0)]
+            .includes
+            .contains(usize::from(METER.0))
+    );
+}
+
+#[test]
+fn parts_that_tie_or_go_round_are_no_policy() {
+    let tie = Parts {
+        modules: vec![module(
+            "a",
+            "/a",
+            None,
+            vec![
+                one_route("/{x}", &[Method::GET], "s"),
+                one_route("/{y}", &[Method::GET], "s"),
+            ],
+        )],
+        ..Parts::default()
+    };
+    assert!(matches!(Policy::compile(tie), Err(CompileFault::Tie(..))));
+    let prefixes = Parts {
+        modules: vec![module("a", "/a", None, vec![]), module("b", "/a", None, vec![])],
+        ..Parts::default()
+    };
+    assert!(matches!(Policy::compile(prefixes), Err(CompileFault::Tie(..))));
+    let cycle = Parts {
+        roles: vec![role("a", &[], &[RoleId(1)], &[]), role("b", &[], &[RoleId(0)], &[])],
+        ..Parts::default()
+    };
+    assert!(matches!(Policy::compile(cycle), Err(CompileFault::Cycle(_))));
+    let path = Parts {
+        modules: vec![module(
+            "a",
+            "/a",
+            Some(Jurisdiction::Path("county".into())),
+            vec![one_route("/x", &[Method::GET], "s")],
+        )],
+        ..Parts::default()
+    };
+    assert!(matches!(Policy::compile(path), Err(CompileFault::NoParameter { .. })));
+}
