@@ -1,6 +1,7 @@
 //! Tollgate.
 pub mod call;
 pub mod identity;
+pub mod ledger;
 pub mod masking;
 pub mod policy;
 pub mod reason;
