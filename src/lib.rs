@@ -1,5 +1,6 @@
 //! Tollgate.
 pub mod call;
+pub mod edge;
 pub mod identity;
 pub mod ledger;
 pub mod masking;
