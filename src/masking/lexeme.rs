@@ -125,18 +125,22 @@ impl Number {
 pub(super) fn number(chunk: &[u8], at: &mut usize, state: &mut Number) -> Result<bool, ()> {
     use Number::{E, Fraction, Minus, Point, Power, Sign, Whole, Zero};
     loop {
+        if matches!(*state, Whole | Fraction | Power) {
+            while chunk.get(*at).is_some_and(u8::is_ascii_digit) {
+                *at += 1;
+            }
+        }
         let Some(&byte) = chunk.get(*at) else {
             return Ok(false);
         };
         *state = match (*state, byte) {
-            (Whole, b'0'..=b'9') => Whole,
-            (Fraction | Point, b'0'..=b'9') => Fraction,
+            (Point, b'0'..=b'9') => Fraction,
             (Zero | Whole, b'.') => Point,
             (Minus, b'0') => Zero,
             (Minus, b'1'..=b'9') => Whole,
             (Zero | Whole | Fraction, b'e' | b'E') => E,
             (E, b'+' | b'-') => Sign,
-            (E | Sign | Power, b'0'..=b'9') => Power,
+            (E | Sign, b'0'..=b'9') => Power,
             (state, _) if state.is_whole() => return Ok(true),
             _ => return Err(()),
         };

@@ -74,6 +74,7 @@ impl Masker {
     }
 
     /// Passes whitespace; the byte after it, if it is in this chunk.
+    #[inline]
     fn next_byte(&self, cursor: &mut Cursor<'_>) -> Option<u8> {
         let byte = cursor.peek()?;
         if byte > b' ' {
@@ -84,6 +85,7 @@ impl Masker {
     }
 
     /// As `next_byte`, where what is passed is held back.
+    #[inline]
     fn next_held_byte(&self, cursor: &mut Cursor<'_>) -> Result<Option<u8>, Unmaskable> {
         let byte = self.next_byte(cursor);
         if self.holding && self.held_back(cursor) > MAX_HELD {
@@ -155,6 +157,7 @@ impl Masker {
         Ok(())
     }
 
+    #[inline]
     fn string(&self, cursor: &mut Cursor<'_>, part: &mut Text, escaped: &mut bool) -> Result<bool, Unmaskable> {
         text(cursor.chunk, &mut cursor.at, part, escaped).map_err(|fault| match fault {
             BadText::Control => Unmaskable::Control { at: self.here(cursor) },
@@ -188,6 +191,7 @@ impl Masker {
     }
 
     /// The cursor stands just after a value.
+    #[inline]
     fn value_ends(&mut self, cursor: &mut Cursor<'_>) {
         let depth = self.stack.len();
         if depth == self.cut {
@@ -240,6 +244,7 @@ impl Masker {
             (b',', false) => {
                 self.comma(cursor, frame.kept);
                 self.at = At::Member { first: false };
+                return self.member(cursor, false);
             }
             (b',', true) if frame.tracked => {
                 self.comma(cursor, frame.kept);
@@ -248,6 +253,7 @@ impl Masker {
             (b',', true) => {
                 cursor.at += 1;
                 self.at = At::Value;
+                return self.value(cursor);
             }
             (b'}', false) | (b']', true) => self.close(cursor),
             (_, false) => return Err(self.unexpected(cursor, "`,` or `}`")),
@@ -311,7 +317,7 @@ impl Masker {
             self.apply(cursor, verdict);
         }
         self.at = At::Colon;
-        Ok(())
+        self.colon(cursor)
     }
 
     fn colon(&mut self, cursor: &mut Cursor<'_>) -> Step {
@@ -320,7 +326,7 @@ impl Masker {
             Some(b':') => {
                 cursor.at += 1;
                 self.at = At::Value;
-                Ok(())
+                self.value(cursor)
             }
             Some(_) => Err(self.unexpected(cursor, "`:`")),
         }
