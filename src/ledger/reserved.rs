@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Fingerprint, MAX_TRANSACTION_ID, Record, RecordKey, State};
 
 /// The latest time that was ever seen, unix seconds. Deadlines count from it and never from a clock that went back
-/// (THREATS H20): whatever is kept is kept too long rather than too short.
+/// (THREATS H20): whatever is kept is kept too long rather than too short. After a clock that was far ahead, new records
+/// stay that much longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Latest(u64);
 

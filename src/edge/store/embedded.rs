@@ -27,7 +27,7 @@ pub const MAX_SWEEP: usize = 2 * MAX_BATCH;
 /// Most records of one listing.
 pub const MAX_LISTED: usize = 256;
 
-/// Most keys on disk, about 3 GB; one more is [`StoreFault::Full`].
+/// Most keys on disk, about 4 GB; one more is [`StoreFault::Full`].
 pub const MAX_KEYS: u64 = 10_000_000;
 
 /// What the writer is asked.

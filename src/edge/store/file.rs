@@ -1,6 +1,9 @@
 //! The file of the embedded store: made, locked, verified, and taken over from an earlier life.
 
-use redb::{Builder, Database, Durability, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -47,18 +50,17 @@ pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
         create(folder)?;
     }
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(|error| StoreFault::io(FILE, &error))?;
-    // Debug builds of the database assert what release builds report.
-    let database = catch_unwind(|| builder().open(&file))
-        .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
-        .map_err(opening)?;
-    Ok((database, lock))
+    Ok((verified(|builder| builder.open(&file))?, lock))
 }
 
-/// Verifies the checksum of every page when it opens: a plain open trusts a file that was closed in order.
-fn builder() -> Builder {
+/// Opens a database with the checksum of every page verified: a plain open trusts a file that was closed in order.
+pub(super) fn verified(open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, StoreFault> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    builder
+    // Debug builds of the database assert what release builds report.
+    catch_unwind(AssertUnwindSafe(|| open(&builder)))
+        .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
+        .map_err(opening)
 }
 
 fn lock(folder: &Path) -> Result<File, StoreFault> {
@@ -87,7 +89,7 @@ fn create(folder: &Path) -> Result<(), StoreFault> {
         _ => {}
     }
     drop(private(OpenOptions::new().create_new(true), &unfinished)?);
-    let database = builder().create(&unfinished).map_err(opening)?;
+    let database = verified(|builder| builder.create(&unfinished))?;
     initialise(&database)?;
     database.close().map_err(opening)?;
     std::fs::rename(&unfinished, folder.join(FILE))
@@ -182,7 +184,7 @@ fn read_facts(write: &WriteTransaction) -> Result<Latest, StoreFault> {
 }
 
 /// What the database says while it opens: an I/O fault is one of opening, not of writing.
-fn opening(error: redb::DatabaseError) -> StoreFault {
+fn opening(error: DatabaseError) -> StoreFault {
     match StoreFault::from(error) {
         StoreFault::Write(what) => StoreFault::Io(what),
         other => other,

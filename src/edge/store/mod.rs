@@ -13,6 +13,12 @@ mod queue;
 mod writer;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +83,7 @@ impl Store {
     /// Opens the store in `folder`, which is made if it is not there (mode 0700; the file, 0600).
     ///
     /// Verifies every page and every record, and turns what ran in an earlier life into an unknown outcome. Reads the
-    /// whole file, so it blocks for about a second a gigabyte: for the start of the program only.
+    /// whole file, so it blocks for some seconds a gigabyte: for the start of the program only.
     ///
     /// # Errors
     /// [`StoreFault::InUse`], [`StoreFault::Newer`], [`StoreFault::Corrupt`], [`StoreFault::Io`].

@@ -1,18 +1,15 @@
-//! The store as its users meet it: claims, limits, lives, and a disk that fails at each step.
+//! The store as its users meet it: claims, limits, lives.
 
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, StorageBackend};
-use std::io;
+use redb::{Builder, Database};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use super::*;
-use crate::ledger::State;
 
 pub(super) const KEEP: Duration = Duration::from_secs(100);
-const NOW: u64 = 1000;
+pub(super) const NOW: u64 = 1000;
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
@@ -49,7 +46,7 @@ pub(super) fn refused(store: &Store, of: usize, now: u64) -> Verdict {
     }
 }
 
-fn duplicate(id: &str, completed_at: u64) -> Verdict {
+pub(super) fn duplicate(id: &str, completed_at: u64) -> Verdict {
     Verdict::Duplicate {
         status: 201,
         transaction_id: Some(id.into()),
@@ -67,7 +64,7 @@ fn in_memory() -> Embedded {
     Embedded::verify(database, None).unwrap()
 }
 
-fn started(engine: Embedded, queue: Queue) -> Store {
+pub(super) fn started(engine: Embedded, queue: Queue) -> Store {
     Store::start(engine, PathBuf::new(), queue).unwrap()
 }
 
@@ -350,99 +347,5 @@ fn a_newer_or_nameless_format_is_refused() {
         write.commit().unwrap();
         drop(database);
         assert_eq!(Store::open(folder.path()).unwrap_err(), expected);
-    }
-}
-
-/// A disk that fails for good after a number of writes.
-#[derive(Debug, Clone)]
-struct Failing {
-    disk: Arc<InMemoryBackend>,
-    left: Arc<AtomicI64>,
-}
-
-impl Failing {
-    fn step(&self) -> Result<(), io::Error> {
-        if self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
-            return Ok(());
-        }
-        Err(io::ErrorKind::StorageFull.into())
-    }
-
-    fn open(&self) -> Embedded {
-        let database = Builder::new().create_with_backend(self.clone()).unwrap();
-        if database.begin_write().unwrap().list_tables().unwrap().next().is_none() {
-            file::initialise(&database).unwrap();
-        }
-        Embedded::verify(database, None).unwrap()
-    }
-}
-
-impl StorageBackend for Failing {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.disk.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.disk.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.step()?;
-        self.disk.set_len(len)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.step()?;
-        self.disk.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.step()?;
-        self.disk.write(offset, data)
-    }
-}
-
-/// Reserves and completes keys until the disk fails; what was acknowledged, and whether the last one was reserved.
-fn until_it_fails(store: &Store) -> (usize, bool) {
-    for of in 0..1000 {
-        let reservation = match wait(store.reserve(key(of), fingerprint(1), KEEP, NOW)) {
-            Ok(Claim::Granted(reservation)) => reservation,
-            Ok(Claim::Refused(verdict)) => panic!("{verdict:?}"),
-            Err(fault) => {
-                assert!(matches!(fault, StoreFault::Write(_)), "{fault:?}");
-                return (of, false);
-            }
-        };
-        if let Err(fault) = wait(reservation.complete(201, Some("t".into()), NOW)) {
-            assert!(matches!(fault, StoreFault::Write(_)), "{fault:?}");
-            return (of, true);
-        }
-    }
-    panic!("the disk does not fail");
-}
-
-#[test]
-fn a_disk_that_fails_at_any_step_loses_nothing_acknowledged() {
-    for steps in 0..60 {
-        let disk = Failing {
-            disk: Arc::new(InMemoryBackend::new()),
-            left: Arc::new(AtomicI64::new(i64::MAX)),
-        };
-        let store = started(disk.open(), Queue::default());
-        disk.left.store(steps, Ordering::SeqCst);
-        let (done, reserved) = until_it_fails(&store);
-        assert!(!store.is_healthy());
-        let later = wait(store.reserve(key(0), fingerprint(1), KEEP, NOW));
-        assert_eq!(later.unwrap_err(), StoreFault::Closed);
-        drop(store);
-
-        disk.left.store(i64::MAX, Ordering::SeqCst);
-        let store = started(disk.open(), Queue::default());
-        for of in 0..done {
-            assert_eq!(refused(&store, of, NOW), duplicate("t", NOW), "{of} of {done}, {steps}");
-        }
-        let doubtful = wait(store.show(key(done))).unwrap();
-        let is_known = doubtful.is_some_and(|record| !matches!(record.state, State::Running { .. }));
-        assert!(is_known || !reserved, "{done}, {steps}");
     }
 }
