@@ -4,18 +4,17 @@
 //! nor tell whether anything of a request was written. Each worker has its own idle list, so that the usual request
 //! stays on one thread; a worker without an idle connection may take another's rather than open one too many.
 
+use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper::rt::{Read, Write};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::payload::Payload;
@@ -33,22 +32,13 @@ pub const MAX_HEAD_FIELDS: usize = 128;
 /// How often a request that was given back unsent is tried on another connection.
 const MAX_UNSENT: usize = 3;
 
-/// Where a backend listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `host:port`; a name is looked up at each connect.
-    Tcp(String),
-    /// A socket file.
-    Unix(PathBuf),
-}
-
 /// What is known of a backend before it is asked.
 #[derive(Clone, Debug)]
 pub struct BackendRules {
     /// Its name in the gateway file.
     pub name: Arc<str>,
-    /// Where it listens.
-    pub address: Address,
+    /// `host:port` where it listens; a name is looked up at each connect.
+    pub authority: String,
     /// Longest wait for a connection, and for a turn when all are busy.
     pub connect_timeout: Duration,
     /// Longest wait for the head of the answer, and between two pieces of its body.
@@ -67,6 +57,7 @@ pub struct Backend {
     open: Arc<Semaphore>,
     idle: Box<[Mutex<VecDeque<Idle>>]>,
     up: AtomicBool,
+    host: HeaderValue,
 }
 
 #[derive(Debug)]
@@ -133,6 +124,7 @@ impl Backend {
             open: Arc::new(Semaphore::new(most)),
             idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             up: AtomicBool::new(true),
+            host: HeaderValue::try_from(rules.authority.as_str()).unwrap_or(HeaderValue::from_static("localhost")),
             rules,
         }
     }
@@ -141,6 +133,12 @@ impl Backend {
     #[must_use]
     pub fn rules(&self) -> &BackendRules {
         &self.rules
+    }
+
+    /// The `Host` of requests to it.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
     }
 
     /// Whether the last attempt to reach it succeeded.
@@ -238,14 +236,9 @@ impl Backend {
     }
 
     async fn connect(&self, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
-        match &self.rules.address {
-            Address::Tcp(authority) => {
-                let stream = TcpStream::connect(authority).await?;
-                stream.set_nodelay(true)?;
-                handshake(TokioIo::new(stream), permit).await
-            }
-            Address::Unix(path) => handshake(TokioIo::new(UnixStream::connect(path).await?), permit).await,
-        }
+        let stream = TcpStream::connect(&self.rules.authority).await?;
+        stream.set_nodelay(true)?;
+        handshake(TokioIo::new(stream), permit).await
     }
 
     fn note(&self, up: bool) {
@@ -259,10 +252,7 @@ impl Backend {
     }
 }
 
-async fn handshake<T>(io: T, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>>
-where
-    T: Read + Write + Unpin + 'static,
-{
+async fn handshake(io: TokioIo<TcpStream>, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
     let (sender, connection) = Builder::new()
         .max_headers(MAX_HEAD_FIELDS)
         .max_buf_size(MAX_HEAD_BYTES)

@@ -3,6 +3,9 @@
 //! Everything here waits, and nothing here decides.
 
 pub mod backend;
+pub mod journal;
+pub mod jwks;
 pub mod metrics;
 pub mod payload;
 pub mod store;
+pub mod watch;

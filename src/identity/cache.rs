@@ -82,5 +82,8 @@ impl<T> VerifiedCache<T> {
 }
 
 fn hash(token: &str) -> [u8; 32] {
-    digest(&SHA256, token.as_bytes()).as_ref().try_into().unwrap_or_default()
+    digest(&SHA256, token.as_bytes())
+        .as_ref()
+        .try_into()
+        .unwrap_or_default()
 }

@@ -53,9 +53,17 @@ pub(super) fn check(rules: &IssuerRules, claims: Map<String, Value>, now: u64) -
     }
     audience(rules, &claims)?;
     // Seconds of a valid NumericDate fit: they are at most 2^53.
-    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "checked by `time`")]
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "checked by `time`"
+    )]
     let ends = (expires as u64).saturating_add(leeway);
-    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "checked by `time`")]
+    #[expect(
+        clippy::cast_sign_loss,
+        clippy::cast_possible_truncation,
+        reason = "checked by `time`"
+    )]
     let issued = issued.map(|at| at as u64);
     let caller = caller(rules, claims, ends, issued)?;
     // Last, so that `expired` is said only of a token that was good once (S1.1).
@@ -113,7 +121,11 @@ fn audience(rules: &IssuerRules, claims: &Map<String, Value>) -> Result<(), Toke
         }
         Some(_) => return Err(wrong("aud", "is neither a string nor a list")),
     };
-    if named { Ok(()) } else { Err(wrong("aud", "does not name us")) }
+    if named {
+        Ok(())
+    } else {
+        Err(wrong("aud", "does not name us"))
+    }
 }
 
 /// A NumericDate (RFC 7519, 2): seconds, possibly with a fraction, that every reader takes for the same.
@@ -134,7 +146,11 @@ fn list(claims: &Map<String, Value>, names: &[String], split: bool) -> Result<Op
         return Ok(None);
     };
     let items: Vec<String> = match value {
-        Value::String(text) if split => text.split(' ').filter(|part| !part.is_empty()).map(str::to_owned).collect(),
+        Value::String(text) if split => text
+            .split(' ')
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
         Value::String(text) => vec![text.clone()],
         Value::Array(items) => items
             .iter()

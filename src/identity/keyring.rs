@@ -34,6 +34,14 @@ impl Keyring {
         other
     }
 
+    /// Whether an issuer has exactly these keys already.
+    #[must_use]
+    pub fn has(&self, issuer: usize, keys: &Arc<KeySet>) -> bool {
+        self.issuers
+            .get(issuer)
+            .is_some_and(|(_, held)| Arc::ptr_eq(held, keys))
+    }
+
     /// Whether any token could be good.
     #[must_use]
     pub fn has_usable_key(&self) -> bool {

@@ -203,7 +203,9 @@ impl KeySet {
         let mut keys = Vec::new();
         let mut skipped = Vec::new();
         for (index, (kid, key)) in read.into_iter().enumerate() {
-            let doubled = kid.as_ref().is_some_and(|kid| counts.get(kid).is_some_and(|count| *count > 1));
+            let doubled = kid
+                .as_ref()
+                .is_some_and(|kid| counts.get(kid).is_some_and(|count| *count > 1));
             match key {
                 Ok(_) if doubled => skipped.push(SkippedKey {
                     index,
@@ -331,9 +333,16 @@ fn from_jwk(members: &Map<String, Value>, allowed: &[Algorithm]) -> Result<(Deco
     let coordinate = |name: &'static str, bytes: usize| {
         let text = text(name)?;
         let decoded = URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyFault::Member(name))?;
-        if decoded.len() == bytes { Ok(text) } else { Err(KeyFault::Member(name)) }
+        if decoded.len() == bytes {
+            Ok(text)
+        } else {
+            Err(KeyFault::Member(name))
+        }
     };
-    if ["d", "p", "q", "dp", "dq", "qi", "oth"].iter().any(|name| members.contains_key(*name)) {
+    if ["d", "p", "q", "dp", "dq", "qi", "oth"]
+        .iter()
+        .any(|name| members.contains_key(*name))
+    {
         return Err(KeyFault::Private);
     }
     for_signatures(members)?;

@@ -164,7 +164,14 @@ impl Default for ClaimNames {
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::RS256, Self::PS256, Self::ES256, Self::ES384, Self::EdDSA, Self::HS256];
+    pub const ALL: [Self; 6] = [
+        Self::RS256,
+        Self::PS256,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+        Self::HS256,
+    ];
 
     /// As in a token's header.
     #[must_use]

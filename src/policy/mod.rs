@@ -29,7 +29,7 @@ use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role};
 
 pub use authority::Authority;
 pub use compile::CompileFault;
-pub use evaluate::{Decision, Denial, Pending, Permit, Step, Trace, evaluate, route};
+pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
 
