@@ -225,10 +225,7 @@ impl RouteMeter {
     /// One request, over. `status` is absent when no answer was sent.
     pub fn count(&self, method: Option<&str>, status: Option<u16>, outcome: Outcome, took: Duration) {
         let method = method.map_or(METHODS.len() - 1, |name| {
-            METHODS
-                .iter()
-                .position(|own| *own == name)
-                .unwrap_or(METHODS.len() - 1)
+            METHODS.iter().position(|own| *own == name).unwrap_or(METHODS.len() - 1)
         });
         let key = (u8::try_from(method).unwrap_or(u8::MAX), status.unwrap_or(0));
         let text = METHODS.get(method).copied().unwrap_or("other");
