@@ -5,3 +5,4 @@
 pub mod backend;
 pub mod metrics;
 pub mod payload;
+pub mod store;
