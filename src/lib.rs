@@ -1,5 +1,6 @@
 //! Tollgate.
 pub mod call;
+pub mod config;
 pub mod identity;
 pub mod masking;
 pub mod policy;
