@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::addresses::{self, Address, Endpoint, MAX_SOCKET_PATH};
 use super::fields::{Fields, Text};
 use super::gateway_keys::{ADMIN, AUDIT, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, default};
 use super::problem::{Problem, Problems, Span, quote};
 use super::shape::{Shape, check};
-use super::values::{self, Address, Endpoint};
 use super::yaml::{self, Node};
 use super::{environment, files};
 
@@ -185,7 +185,7 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
     check(&root, &Shape::Section(&GATEWAY), start, LATER, problems);
     let fields = Fields::new(&root, start, &GATEWAY);
     let listen = listeners(&fields, path, problems);
-    let admin = admin(&fields, problems);
+    let admin = admin(&fields, path, problems);
     let upstreams: Vec<(Span, Upstream)> = fields.named("upstreams").iter().filter_map(upstream).collect();
     own_addresses(&listen, &admin, &upstreams, problems);
     let policy = fields.text("policy").map(|text| {
@@ -233,7 +233,9 @@ fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(
                 client_ca: file("client_ca"),
             }
         });
-        let Some((text, address)) = address(&own) else { continue };
+        let Some((text, address)) = address(&own, path, problems) else {
+            continue;
+        };
         let takes_any_port = matches!(address, Address::Tcp(socket) if socket.port() == 0);
         if !takes_any_port && listeners.iter().any(|(_, other)| other.address == address) {
             problems.error(text.at, format!("{} is listened on twice", text.quoted()));
@@ -243,18 +245,35 @@ fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(
     listeners
 }
 
-fn address<'a>(fields: &Fields<'a>) -> Option<(Text<'a>, Address)> {
+/// An address; the socket of a relative path is beside the file.
+fn address<'a>(fields: &Fields<'a>, path: &Path, problems: &mut Problems) -> Option<(Text<'a>, Address)> {
     let text = fields.text("address")?;
-    Some((text, values::address(text.text).ok()?))
+    let address = match addresses::address(text.text).ok()? {
+        Address::Unix(socket) => {
+            let socket = path.parent().unwrap_or(Path::new("")).join(socket);
+            if socket.as_os_str().len() > MAX_SOCKET_PATH {
+                problems.error(
+                    text.at,
+                    format!(
+                        "the path of {} is longer than {MAX_SOCKET_PATH} bytes in full",
+                        text.quoted()
+                    ),
+                );
+            }
+            Address::Unix(socket)
+        }
+        tcp @ Address::Tcp(_) => tcp,
+    };
+    Some((text, address))
 }
 
-fn admin(fields: &Fields<'_>, problems: &mut Problems) -> (Option<Span>, Address) {
+fn admin(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> (Option<Span>, Address) {
     let standard = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 9901)));
     let Some(own) = fields.section("admin", &ADMIN) else {
         return (None, standard);
     };
     let exposed = own.flag("insecure_admin_exposed").unwrap_or(false);
-    let Some((text, address)) = address(&own) else {
+    let Some((text, address)) = address(&own, path, problems) else {
         return (None, standard);
     };
     if let Address::Tcp(socket) = address
@@ -294,7 +313,7 @@ fn upstream((key, node): &(yaml::Key, Node)) -> Option<(Span, Upstream)> {
     let url = own.text("url")?;
     let upstream = Upstream {
         name: key.text.as_str().into(),
-        endpoint: values::upstream(url.text).ok()?,
+        endpoint: addresses::upstream(url.text).ok()?,
         connect_timeout: connect_timeout.unwrap_or(default::CONNECT_TIMEOUT),
         timeout: timeout.unwrap_or(default::TIMEOUT),
         max_connections: max_connections.unwrap_or(default::MAX_CONNECTIONS),
@@ -326,7 +345,7 @@ fn own_addresses(
         } else if own.any(|address| points_at(&upstream.endpoint, address)) {
             problems.error(*at, format!("upstream {name} is the gateway itself"));
         }
-        if values::is_link_local(&upstream.endpoint.host) {
+        if addresses::is_link_local(&upstream.endpoint.host) {
             problems.warn(
                 *at,
                 format!("upstream {name} is at a link-local address, behind which machines keep credentials"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
-use super::values;
+use super::{addresses, values};
 
 /// Keys and words that a later version reads.
 pub(super) const LATER: &[&str] = &["checkpoint_key", "checkpoint_url"];
@@ -28,13 +28,13 @@ static PATH: TextKind = TextKind {
 static ADDRESS: TextKind = TextKind {
     pattern: "^(unix:.+|[0-9.]+:[0-9]+|\\[[0-9A-Fa-f:.%]+\\]:[0-9]+)$",
     example: "127.0.0.1:8080",
-    check: |text| values::address(text).map(drop),
+    check: |text| addresses::address(text).map(drop),
 };
 
 static URL: TextKind = TextKind {
     pattern: "^http://[^/?#@]+:[0-9]+$",
     example: "http://127.0.0.1:9000",
-    check: |text| values::upstream(text).map(drop),
+    check: |text| addresses::upstream(text).map(drop),
 };
 
 static STATE: TextKind = TextKind {
@@ -63,7 +63,7 @@ static NAME: TextKind = TextKind {
 pub(super) static RANGE: TextKind = TextKind {
     pattern: "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
     example: "10.0.0.0/8",
-    check: |text| values::range(text).map(drop),
+    check: |text| addresses::range(text).map(drop),
 };
 
 static SYNC: Words = Words {

@@ -9,8 +9,8 @@ use super::fields::{Fields, Text, text};
 use super::keys::{Inputs, IssuerSource, KeySource};
 use super::policy_keys::{CLAIMS, IDENTITY, ISSUER};
 use super::problem::{Problems, quote};
-use super::values;
 use super::yaml::Node;
+use super::{addresses, values};
 use crate::identity::{Algorithm, ClaimNames, IssuerRules};
 use crate::policy::parts::CallerFact;
 
@@ -25,6 +25,12 @@ const MIN_SECRET_BYTES: usize = 32;
 
 /// Reads the issuers.
 pub(super) fn issuers(fields: Option<Fields<'_>>, inputs: &mut Inputs, problems: &mut Problems) -> Vec<IssuerSource> {
+    // Not required of each file: another may have them.
+    if let Some(fields) = &fields
+        && fields.key("issuers").is_none()
+    {
+        problems.error(fields.at, "`issuers` is missing");
+    }
     let mut list: Vec<IssuerSource> = Vec::new();
     let mut seen = HashSet::new();
     for node in fields.iter().flat_map(|fields| fields.list("issuers")) {
@@ -152,7 +158,7 @@ fn key_source(own: &Fields<'_>, inputs: &mut Inputs, problems: &mut Problems) ->
         });
     }
     if let Some(text) = jwks {
-        values::jwks(text.text).ok()?;
+        addresses::jwks(text.text).ok()?;
         let (bytes, path) = inputs.named_file(text, problems)?;
         return Some(KeySource::JwksFile(bytes, path));
     }

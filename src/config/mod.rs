@@ -7,6 +7,7 @@
 //!
 //! No sockets, no clock, no environment but what is handed in. Nothing here knows HTTP requests or tokens.
 
+mod addresses;
 mod classes;
 mod environment;
 mod fields;
@@ -25,6 +26,8 @@ mod routes;
 pub mod schema;
 mod shape;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod values;
 pub mod yaml;
 
@@ -35,12 +38,12 @@ use std::time::Duration;
 use problem::{Problems, Span};
 use yaml::Node;
 
+pub use addresses::{Address, Endpoint};
 pub use gateway::{Audit, AuditSync, AuditTarget, Gateway, Limits, Listener, Tls, Upstream, load_gateway};
 pub use keys::{IssuerSource, KeySource};
 pub use policy::{LoadedPolicy, load_policy};
 pub use problem::{Problem, Severity, render, render_json};
 pub use schema::{gateway_schema, policy_schema};
-pub use values::{Address, Endpoint};
 
 /// Reads a duration as the files have it: `250ms 30s 5m 24h 7d`.
 ///
@@ -101,7 +104,9 @@ fn start(root: &Node) -> Span {
 fn ranges(items: &[Node], problems: &mut Problems) -> Vec<IpNet> {
     let mut ranges = Vec::new();
     for text in items.iter().filter_map(fields::text) {
-        let Ok(range) = values::range(text.text) else { continue };
+        let Ok(range) = addresses::range(text.text) else {
+            continue;
+        };
         if range != range.trunc() {
             problems
                 .warn(text.at, format!("{} has bits past its prefix", text.quoted()))

@@ -133,9 +133,10 @@ fn read_all(path: &Path, sources: &[PathBuf], inputs: &mut Inputs, problems: &mu
         check(&root, &Shape::Section(&POLICY), super::start(&root), LATER, problems);
         if let Value::Map(entries) = root.value {
             any = true;
-            entries
-                .into_iter()
-                .for_each(|entry| merge(&mut merged, entry, problems));
+            let known = |key: &Key| POLICY.keys.iter().any(|known| known.name == key.text);
+            for entry in entries.into_iter().filter(|(key, _)| known(key)) {
+                merge(&mut merged, entry, problems);
+            }
         }
     }
     let first = problems.file(sources.first()?.display().to_string());
@@ -179,8 +180,9 @@ fn merge(merged: &mut Vec<(Key, Node)>, (key, node): (Key, Node), problems: &mut
         }
         (Value::List(held), Value::List(items)) if key.text == "exclusive_roles" => held.extend(items),
         (Value::Scalar(held), Value::Scalar(other)) if key.text == "version" && held.text == other.text => {}
-        (Value::Broken, _) | (_, Value::Broken) => {}
-        _ => twice(&key, first.at, problems),
+        (Value::List(_), Value::List(_)) | (Value::Scalar(_), Value::Scalar(_)) => twice(&key, first.at, problems),
+        // One of them is not what the key wants, which has been said.
+        _ => {}
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
-use super::values;
+use super::{addresses, values};
 use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
@@ -57,7 +57,7 @@ static FILE: TextKind = TextKind {
 static JWKS: TextKind = TextKind {
     pattern: "^(https://.+|[^:]+)$",
     example: "keys/jwks.json",
-    check: values::jwks,
+    check: addresses::jwks,
 };
 
 static NAME: TextKind = TextKind {
@@ -211,10 +211,10 @@ pub(super) static IDENTITY: Section = Section {
     name: "identity",
     about: "Whose tokens are believed, and what backends are told about the caller.",
     keys: &[
-        required(
+        optional(
             "issuers",
             Shape::Some(&Shape::Section(&ISSUER)),
-            "Who may issue tokens.",
+            "Who may issue tokens. Required in one file of a policy that has identity.",
         ),
         optional(
             "forward_as",

@@ -74,7 +74,11 @@ impl Problem {
     /// hold what nobody else should read.
     #[must_use]
     pub fn snippet(&self, text: &str) -> Option<String> {
-        let line = text.lines().nth(usize::try_from(self.line.checked_sub(1)?).ok()?)?;
+        // YAML takes a lone carriage return for a line break too (YAML 1.2, 5.4).
+        let mut lines = text
+            .split('\n')
+            .flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'));
+        let line = lines.nth(usize::try_from(self.line.checked_sub(1)?).ok()?)?;
         let start = usize::try_from(self.col.checked_sub(1)?).ok()?;
         if start > MAX_SNIPPET {
             return None;
@@ -277,8 +281,20 @@ impl Noted<'_> {
     }
 }
 
-/// An author's text in backticks, cut to a bearable length, with nothing that could fool a terminal or a log.
+/// An author's text in backticks, cut to a bearable length, with nothing that could fool a terminal or a log, and
+/// without the user and password of a URL.
 pub(super) fn quote(text: &str) -> String {
+    if let Some((scheme, rest)) = text.split_once("://")
+        && let authority = rest.split(['/', '?', '#']).next().unwrap_or_default()
+        && let Some((user, _)) = authority.rsplit_once('@')
+    {
+        let rest = rest.get(user.len()..).unwrap_or_default();
+        return quote_plain(&format!("{scheme}://…{rest}"));
+    }
+    quote_plain(text)
+}
+
+fn quote_plain(text: &str) -> String {
     let mut out = String::from("`");
     for (at, c) in text.chars().enumerate() {
         if at == MAX_QUOTED {
@@ -375,6 +391,7 @@ mod tests {
         problems.error(at(2, 3), "no");
         let list = problems.finish().unwrap_err();
         assert_eq!(list[0].snippet("a: 1\n\té: bcd\n").unwrap(), "2 |  é: bcd\n  |   ^^^");
+        assert_eq!(list[0].snippet("a\rxyz").unwrap(), "2 | xyz\n  |   ^");
         assert_eq!(list[0].snippet("a"), None);
         assert_eq!(Problem::of_file("a", "b").snippet("a"), None);
     }
@@ -411,6 +428,8 @@ mod tests {
     #[test]
     fn quoted_text_is_short_and_plain() {
         assert_eq!(quote("a\n\u{1b}[31m\u{202e}"), "`a\\n\\u{1b}[31m\\u{202e}`");
+        assert_eq!(quote("redis://u:p@h@x/y@z"), "`redis://…@x/y@z`");
+        assert_eq!(quote("http://h/y@z"), "`http://h/y@z`");
         assert_eq!(quote(&"x".repeat(MAX_QUOTED)).chars().count(), MAX_QUOTED + 2);
         assert_eq!(quote(&"x".repeat(MAX_QUOTED + 1)).chars().count(), MAX_QUOTED + 3);
     }
