@@ -235,7 +235,7 @@ mod tests {
         let mut link = Link::GENESIS;
         let mut first = Vec::new();
         write_event(&Event::new("stop"), &mut link, &mut first);
-        let mut forged = lines.clone();
+        let mut forged = lines;
         forged[0] = first;
         assert_eq!(check(&forged).unwrap().line, 2);
     }

@@ -95,7 +95,8 @@ impl Explain {
                         line(true, "caller", &text);
                         Some(authority)
                     }
-                    Err((reason, caller)) => {
+                    Err(refused) => {
+                        let (reason, caller) = *refused;
                         let roles: Vec<&str> = caller.roles.iter().map(String::as_str).collect();
                         let text = format!("the token's roles are {}", list(&roles));
                         line(false, "roles", &text);
@@ -178,8 +179,7 @@ impl Explain {
                 .with_context(|| format!("`{value}` is no header value"))?;
             fields.append(name, value);
         }
-        let owned: Vec<_> = policy.forward_as().iter().map(|(name, _)| name.clone()).collect();
-        headers::strip_request(&mut fields, &owned, false);
+        headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), false);
         Ok(Ok(Call {
             method: self.method.clone(),
             path,

@@ -179,7 +179,7 @@ impl Remote {
 }
 
 fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchFault> {
-    let unusable = |fault: &dyn std::fmt::Display| FetchFault::Authorities(fault.to_string());
+    let unusable = |fault: &dyn fmt::Display| FetchFault::Authorities(fault.to_string());
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(pem) => {

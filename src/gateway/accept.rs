@@ -64,7 +64,7 @@ pub struct Peer {
 
 /// A request with one target, one host and one framing.
 #[derive(Debug)]
-pub struct Accepted {
+pub(super) struct Accepted {
     /// The head.
     pub head: request::Parts,
     /// The host that the client asked for.

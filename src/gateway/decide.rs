@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A body that has been read because a step had to, or not yet.
 #[derive(Debug)]
-pub enum Inbound {
+pub(super) enum Inbound {
     /// Still on the wire.
     Wire(Upload),
     /// Read.

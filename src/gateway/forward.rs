@@ -26,7 +26,7 @@ use crate::reason::Reason;
 
 /// A backend's answer, with what belonged to its connection gone.
 #[derive(Debug)]
-pub struct Reply {
+pub(super) struct Reply {
     /// Status and headers.
     pub head: response::Parts,
     /// The body.
@@ -37,48 +37,48 @@ pub struct Reply {
 
 /// The body of a backend's answer.
 #[derive(Debug)]
-pub enum ReplyBody {
+pub(super) enum ReplyBody {
     /// Read already, because a keyed write's outcome is on disk before its answer goes back.
     Whole(Bytes),
     /// Still on the wire.
     Wire(Incoming, Lease),
 }
 
-/// What the backend is told of how a request came.
+/// Everything that a request upstream is made of.
 #[derive(Debug)]
-pub(super) struct Envelope<'a> {
+pub(super) struct Outgoing<'a> {
+    pub(super) call: Call,
+    /// The host that the client asked for.
     pub(super) host: &'a Authority,
+    /// Whether it came over TLS.
     pub(super) tls: bool,
     pub(super) request_id: &'a HeaderValue,
+    pub(super) caller: Option<&'a Arc<Identity>>,
+    pub(super) permit: &'a Permit,
+    /// What the caller sees of the answer, if not all.
+    pub(super) view: Option<&'a View>,
+    pub(super) turn: Turn,
 }
 
 /// Sends the call.
-pub(super) async fn forward(
-    shared: &Arc<Shared>,
-    worker: usize,
-    call: Call,
-    envelope: Envelope<'_>,
-    caller: Option<&Arc<Identity>>,
-    permit: &Permit,
-    view: Option<&View>,
-    turn: Turn,
-) -> Result<Reply, Refusal> {
+pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
+    let permit = outgoing.permit;
     let upstream = permit
         .module()
         .map_or(usize::MAX, |module| usize::from(module.upstream.0));
     let Some((backend, durations)) = shared.backends.get(upstream) else {
         return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
     };
-    let head = call.method == Method::HEAD;
-    let request = request(call, envelope, caller, permit, view, backend, turn.payload)?;
+    let head = outgoing.call.method == Method::HEAD;
+    let (request, fault, reservation) = request(outgoing, backend)?;
     let started = Instant::now();
     let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
-        fault: turn.fault,
+        fault,
     };
-    let reply = match turn.reservation {
+    let reply = match reservation {
         None => exchange.send(request).await,
         Some(reservation) => {
             // Carried to its end although the client may hang up meanwhile: the outcome must be known.
@@ -92,15 +92,19 @@ pub(super) async fn forward(
     reply
 }
 
-fn request(
-    call: Call,
-    envelope: Envelope<'_>,
-    caller: Option<&Arc<Identity>>,
-    permit: &Permit,
-    view: Option<&View>,
-    backend: &Backend,
-    payload: Payload,
-) -> Result<Request<Payload>, Refusal> {
+type Sendable = (Request<Payload>, UploadFault, Option<Reservation>);
+
+fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
+    let Outgoing {
+        call,
+        host,
+        tls,
+        request_id,
+        caller,
+        permit,
+        view,
+        turn,
+    } = outgoing;
     let unfit = |what: &'static str| Refusal::because(Reason::AmbiguousRequest, what);
     let target = match call.query.raw() {
         None => Uri::try_from(call.path.raw()),
@@ -116,24 +120,24 @@ fn request(
         view.ask(&mut fields);
     }
     let forwarded_for = HeaderValue::try_from(call.source.to_string()).map_err(|_| unfit("odd source"))?;
-    let host = HeaderValue::try_from(envelope.host.as_str()).map_err(|_| unfit("odd host"))?;
+    let host = HeaderValue::try_from(host.as_str()).map_err(|_| unfit("odd host"))?;
     fields.insert(header::HOST, backend.host().clone());
     fields.insert(HeaderName::from_static("x-forwarded-for"), forwarded_for);
     fields.insert(
         HeaderName::from_static("x-forwarded-proto"),
-        HeaderValue::from_static(if envelope.tls { "https" } else { "http" }),
+        HeaderValue::from_static(if tls { "https" } else { "http" }),
     );
     fields.insert(HeaderName::from_static("x-forwarded-host"), host);
-    fields.insert(HeaderName::from_static("x-request-id"), envelope.request_id.clone());
+    fields.insert(HeaderName::from_static("x-request-id"), request_id.clone());
     for (name, value) in caller.iter().flat_map(|caller| &caller.forwarded) {
         fields.insert(name.clone(), value.clone());
     }
-    let mut request = Request::new(payload);
+    let mut request = Request::new(turn.payload);
     *request.method_mut() = call.method;
     *request.uri_mut() = target;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields;
-    Ok(request)
+    Ok((request, turn.fault, turn.reservation))
 }
 
 /// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).

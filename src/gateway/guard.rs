@@ -18,7 +18,7 @@ use crate::reason::Reason;
 
 /// What may now be sent, once.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     /// The body.
     pub payload: Payload,
     /// Why the body broke off, if it does while it is passed on.

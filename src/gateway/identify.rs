@@ -45,7 +45,7 @@ pub(super) async fn identify(
     let caller = verified.map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
     let expires_at = caller.expires_at;
     let authority = Authority::new(rules.policy(), caller)
-        .map_err(|(reason, caller)| Refusal::because(reason, format!("user {}", caller.user)))?;
+        .map_err(|refused| Refusal::because(refused.0, format!("user {}", refused.1.user)))?;
     let forwarded = forwarded(rules.policy(), &authority)?;
     let identity = Arc::new(Identity {
         authority: Arc::new(authority),

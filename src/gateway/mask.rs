@@ -70,7 +70,7 @@ pub(super) async fn mask(
 
 /// An answer whose audit line has yet to be filed.
 #[derive(Debug)]
-pub struct Pending {
+pub(super) struct Pending {
     head: response::Parts,
     body: Made,
 }
@@ -78,13 +78,17 @@ pub struct Pending {
 #[derive(Debug)]
 enum Made {
     Whole(Bytes),
-    Flowing {
-        source: Incoming,
-        lease: Lease,
-        masker: Option<Masker>,
-        ready: Bytes,
-        patience: Duration,
-    },
+    Flowing(Box<Flow>),
+}
+
+/// An answer that goes out as it comes.
+#[derive(Debug)]
+struct Flow {
+    source: Incoming,
+    lease: Lease,
+    masker: Option<Masker>,
+    ready: Bytes,
+    patience: Duration,
 }
 
 impl Pending {
@@ -98,13 +102,16 @@ impl Pending {
                 }
                 AnswerBody::whole(bytes)
             }
-            Made::Flowing {
-                source,
-                lease,
-                masker,
-                ready,
-                patience,
-            } => AnswerBody::stream(source, lease, masker, ready, patience, line),
+            Made::Flowing(flow) => {
+                let Flow {
+                    source,
+                    lease,
+                    masker,
+                    ready,
+                    patience,
+                } = *flow;
+                AnswerBody::stream(source, lease, masker, ready, patience, line)
+            }
         };
         Ok(Response::from_parts(self.head, body))
     }
@@ -193,13 +200,13 @@ async fn hold(
 ) -> Result<Made, Refusal> {
     let small = source.size_hint().exact().is_some_and(|size| size <= HOLD as u64);
     if masker.is_none() && !small {
-        return Ok(Made::Flowing {
+        return Ok(Made::Flowing(Box::new(Flow {
             source,
             lease,
             masker,
             ready: Bytes::new(),
             patience,
-        });
+        })));
     }
     let broken = |reason, why: &'static str| Refusal::because(reason, why);
     let mut out = Vec::new();
@@ -223,13 +230,13 @@ async fn hold(
             None => out.extend_from_slice(&data),
         }
         if out.len() > HOLD {
-            return Ok(Made::Flowing {
+            return Ok(Made::Flowing(Box::new(Flow {
                 source,
                 lease,
                 masker,
                 ready: out.into(),
                 patience,
-            });
+            })));
         }
     }
     if let Some(masker) = &mut masker {

@@ -42,7 +42,7 @@ pub use rules::{IssuerKeys, Keys, Rules};
 
 use accept::accept;
 use decide::decide;
-use forward::{Envelope, forward};
+use forward::{Outgoing, forward};
 use guard::guard;
 use identify::identify;
 use mask::{Pending, mask};
@@ -181,22 +181,17 @@ impl Gateway {
         line.permitted(&permit);
         let view = permit.mask().map(|mask| View::new(mask, &policy.version));
         let method = call.method.clone();
-        let envelope = Envelope {
+        let outgoing = Outgoing {
+            call,
             host: &host,
             tls,
             request_id,
-        };
-        let reply = forward(
-            &self.shared,
-            self.worker,
-            call,
-            envelope,
-            caller.as_ref(),
-            &permit,
-            view.as_ref(),
+            caller: caller.as_ref(),
+            permit: &permit,
+            view: view.as_ref(),
             turn,
-        )
-        .await?;
+        };
+        let reply = forward(&self.shared, self.worker, outgoing).await?;
         mask(reply, &method, &permit, view, line).await
     }
 

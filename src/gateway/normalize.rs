@@ -12,7 +12,7 @@ use crate::reason::Reason;
 
 /// A call, its body, and what backends are told of how it came.
 #[derive(Debug)]
-pub struct Normal {
+pub(super) struct Normal {
     /// The call.
     pub call: Call,
     /// The body, not yet read.
@@ -48,8 +48,7 @@ pub(super) fn normalize(
         Query::parse(target.query()).map_err(|fault| Refusal::because(Reason::AmbiguousRequest, fault.to_string()))?;
     let source = source(&head.headers, peer.address, trusted);
     let mut fields = head.headers;
-    let owned: Vec<_> = policy.forward_as().iter().map(|(name, _)| name.clone()).collect();
-    headers::strip_request(&mut fields, &owned, true);
+    headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
     Ok(Normal {
         call: Call {
             method: head.method,

@@ -15,12 +15,13 @@ use crate::reason::Reason;
 
 /// A request that Tollgate answers itself.
 #[derive(Debug)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// Why.
     pub reason: Reason,
     /// For the audit line and the log only.
     pub detail: Option<Cow<'static, str>>,
-    facts: Facts,
+    /// Boxed: a refusal is passed up through every step, and is nearly always small.
+    facts: Box<Facts>,
 }
 
 /// What a case adds to the client's answer.
@@ -34,7 +35,7 @@ struct Facts {
 
 /// The first request with a key that came again (S1.8).
 #[derive(Debug)]
-pub struct Original {
+pub(super) struct Original {
     /// What the backend called it.
     pub transaction_id: Option<Box<str>>,
     /// The backend's status.
@@ -68,7 +69,7 @@ impl From<Reason> for Refusal {
         Self {
             reason,
             detail: None,
-            facts: Facts::default(),
+            facts: Box::default(),
         }
     }
 }
@@ -78,12 +79,12 @@ impl From<Denial> for Refusal {
         Self {
             reason: denial.reason,
             detail: None,
-            facts: Facts {
+            facts: Box::new(Facts {
                 scope: denial.scope,
                 methods: denial.methods,
                 allowed_scope: denial.jurisdictions,
                 original: None,
-            },
+            }),
         }
     }
 }
@@ -100,10 +101,10 @@ impl Refusal {
     /// A reason for which the client learns the methods that would do.
     pub(super) fn methods(reason: Reason, methods: Vec<Method>) -> Self {
         Self {
-            facts: Facts {
+            facts: Box::new(Facts {
                 methods,
                 ..Facts::default()
-            },
+            }),
             ..reason.into()
         }
     }
@@ -111,10 +112,10 @@ impl Refusal {
     /// The key came before, and its request is done.
     pub(super) fn duplicate(original: Original) -> Self {
         Self {
-            facts: Facts {
+            facts: Box::new(Facts {
                 original: Some(original),
                 ..Facts::default()
-            },
+            }),
             ..Reason::DuplicateRequest.into()
         }
     }

@@ -13,7 +13,7 @@ const BETWEEN: char = '.';
 
 /// A caller's view of what a module answers.
 #[derive(Debug)]
-pub struct View {
+pub(super) struct View {
     /// What is cut out.
     pub mask: Mask,
     /// Starts the entity tags of this view.

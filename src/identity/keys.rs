@@ -20,7 +20,7 @@ pub const MAX_KEYS: usize = 64;
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 /// Shortest shared secret, in bytes (RFC 7518, 3.2).
-pub const MIN_SECRET: usize = 32;
+pub(super) const MIN_SECRET: usize = 32;
 
 /// Smallest and largest RSA modulus, in bits (RFC 7518, 3.3; the largest bounds the work of one check).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;

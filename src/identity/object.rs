@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 
 /// How deep a token's JSON may be nested.
-pub const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 
 /// Reads an object; anything else, also anything after it, is none.
 pub(super) fn parse(bytes: &[u8]) -> Option<Map<String, Value>> {

@@ -342,7 +342,7 @@ fn what_a_header_may_say() {
 fn doubled_and_deep_claims_are_refused() {
     let ring = ring(&EC);
     let plain = good().to_string();
-    let with = |extra: &str| format!("{{{extra},{}", &plain[1..]);
+    let with = |extra: &str| format!("{{{extra},{}", plain.strip_prefix('{').unwrap());
     let malformed = Err(TokenFault::Malformed("its claims are no plain object"));
     for extra in [
         r#""roles":["finance_admin"]"#,
@@ -440,7 +440,7 @@ fn a_public_key_is_no_secret() {
     }
 }
 
-fn jwk(signer: &Signer, extra: Value) -> Value {
+fn jwk(signer: &Signer, extra: &Value) -> Value {
     let info = SubjectKey::of(signer);
     let mut jwk = match signer.algorithm {
         Algorithm::RS256 | Algorithm::PS256 => json!({"kty": "RSA", "n": info.0, "e": "AQAB"}),
@@ -475,37 +475,43 @@ impl SubjectKey {
 fn a_key_set_is_read_key_by_key() {
     let all = [Algorithm::RS256, Algorithm::ES256];
     let set = |keys: Vec<Value>| KeySet::jwks(json!({ "keys": keys }).to_string().as_bytes(), &all);
-    let good = || jwk(&EC, json!({"kid": "good"}));
+    let good = || jwk(&EC, &json!({"kid": "good"}));
     let cases = [
-        (jwk(&RSA, json!({"kid": "1"})), None),
+        (jwk(&RSA, &json!({"kid": "1"})), None),
         (
             jwk(
                 &RSA,
-                json!({"kid": "1", "alg": "RS256", "use": "sig", "key_ops": ["verify"]}),
+                &json!({"kid": "1", "alg": "RS256", "use": "sig", "key_ops": ["verify"]}),
             ),
             None,
         ),
         (
-            jwk(&RSA, json!({"kid": "1", "alg": "PS256"})),
+            jwk(&RSA, &json!({"kid": "1", "alg": "PS256"})),
             Some(KeyFault::Algorithm),
         ),
         (
-            jwk(&RSA, json!({"kid": "1", "alg": "ES521"})),
+            jwk(&RSA, &json!({"kid": "1", "alg": "ES521"})),
             Some(KeyFault::Algorithm),
         ),
-        (jwk(&EC, json!({"kid": "1", "alg": "RS256"})), Some(KeyFault::Algorithm)),
-        (jwk(&RSA, json!({"kid": "1", "use": "enc"})), Some(KeyFault::Use)),
-        (jwk(&RSA, json!({"kid": "1", "key_ops": ["sign"]})), Some(KeyFault::Use)),
-        (jwk(&RSA, json!({"kid": "1", "d": "AQAB"})), Some(KeyFault::Private)),
-        (jwk(&RSA, json!({"kid": "good"})), Some(KeyFault::DuplicateKid)),
         (
-            jwk(&RSA, json!({"kid": "1", "n": URL_SAFE_NO_PAD.encode([0xff; 128])})),
+            jwk(&EC, &json!({"kid": "1", "alg": "RS256"})),
+            Some(KeyFault::Algorithm),
+        ),
+        (jwk(&RSA, &json!({"kid": "1", "use": "enc"})), Some(KeyFault::Use)),
+        (
+            jwk(&RSA, &json!({"kid": "1", "key_ops": ["sign"]})),
+            Some(KeyFault::Use),
+        ),
+        (jwk(&RSA, &json!({"kid": "1", "d": "AQAB"})), Some(KeyFault::Private)),
+        (jwk(&RSA, &json!({"kid": "good"})), Some(KeyFault::DuplicateKid)),
+        (
+            jwk(&RSA, &json!({"kid": "1", "n": URL_SAFE_NO_PAD.encode([0xff; 128])})),
             Some(KeyFault::RsaSize(1024)),
         ),
-        (jwk(&RSA, json!({"kid": "1", "n": "!"})), Some(KeyFault::Member("n"))),
-        (jwk(&EC, json!({"kid": "1", "crv": "P-521"})), Some(KeyFault::Type)),
-        (jwk(&EC, json!({"kid": "1", "x": "AA"})), Some(KeyFault::Member("x"))),
-        (jwk(&EC, json!({"kid": 7})), Some(KeyFault::Member("kid"))),
+        (jwk(&RSA, &json!({"kid": "1", "n": "!"})), Some(KeyFault::Member("n"))),
+        (jwk(&EC, &json!({"kid": "1", "crv": "P-521"})), Some(KeyFault::Type)),
+        (jwk(&EC, &json!({"kid": "1", "x": "AA"})), Some(KeyFault::Member("x"))),
+        (jwk(&EC, &json!({"kid": 7})), Some(KeyFault::Member("kid"))),
         (json!({"kid": "1", "kty": "oct", "k": "AAAA"}), Some(KeyFault::Type)),
         (
             json!({"kid": "1", "kty": "OKP", "crv": "X25519", "x": "AA"}),
@@ -517,7 +523,7 @@ fn a_key_set_is_read_key_by_key() {
     for (key, fault) in cases {
         let twin = fault == Some(KeyFault::DuplicateKid);
         let keys = if twin {
-            vec![good(), key.clone(), jwk(&OTHER_EC, json!({}))]
+            vec![good(), key.clone(), jwk(&OTHER_EC, &json!({}))]
         } else {
             vec![key.clone(), good()]
         };
@@ -537,7 +543,7 @@ fn a_key_set_is_read_key_by_key() {
     ] {
         assert_eq!(KeySet::jwks(&bytes, &all).unwrap_err(), fault);
     }
-    let many = |count: usize| set((0..count).map(|at| jwk(&EC, json!({"kid": at.to_string()}))).collect());
+    let many = |count: usize| set((0..count).map(|at| jwk(&EC, &json!({"kid": at.to_string()}))).collect());
     assert_eq!(many(MAX_KEYS).unwrap().0.len(), MAX_KEYS);
     assert_eq!(many(MAX_KEYS + 1).unwrap_err(), KeyFault::TooLarge);
 }
@@ -545,7 +551,7 @@ fn a_key_set_is_read_key_by_key() {
 #[test]
 fn keys_are_found_by_id_and_issuer() {
     let all = [Algorithm::RS256, Algorithm::ES256];
-    let set = json!({ "keys": [jwk(&RSA, json!({"kid": "rsa"})), jwk(&EC, json!({"kid": "ec"}))] }).to_string();
+    let set = json!({ "keys": [jwk(&RSA, &json!({"kid": "rsa"})), jwk(&EC, &json!({"kid": "ec"}))] }).to_string();
     let (keys, _) = KeySet::jwks(set.as_bytes(), &all).unwrap();
     let mut second = rules(&[Algorithm::ES256]);
     second.issuer = "https://other.example".into();

@@ -25,7 +25,7 @@ use crate::gateway::{AnswerBody, Cut, Gateway, Peer};
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Most requests at one time on an HTTP/2 connection.
-pub const MAX_STREAMS: u32 = 128;
+pub(super) const MAX_STREAMS: u32 = 128;
 
 /// Most bytes that wait to be written on an HTTP/2 stream.
 const MAX_SEND_BUFFER: usize = 256 * 1024;

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A bound socket, for one worker.
 #[derive(Debug)]
-pub enum Bound {
+pub(super) enum Bound {
     /// TCP.
     Tcp(std::net::TcpListener),
     /// A socket file, shared by all workers.
@@ -40,7 +40,7 @@ pub enum Bound {
 ///
 /// # Errors
 /// The address is in use or not ours.
-pub fn bind(address: &Address, workers: usize) -> io::Result<Vec<Bound>> {
+pub(super) fn bind(address: &Address, workers: usize) -> io::Result<Vec<Bound>> {
     match address {
         Address::Tcp(address) => {
             // With SO_REUSEPORT a second gateway could listen beside a first one unseen: look whether it is free. Port 0

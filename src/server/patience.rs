@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep};
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(super) struct Patience {
     /// From the connection's start, or from a head's first byte, to the head's end.
     pub head: Duration,
     /// Between an answer and the next request.
@@ -31,10 +31,10 @@ pub struct Patience {
 const MAX_KEPT: usize = 128 * 1024;
 
 /// Says what to answer to a head that cannot be read, given the status that hyper chose: the bytes of a whole answer.
-pub type Refuse = Box<dyn Fn(u16) -> Vec<u8>>;
+pub(super) type Refuse = Box<dyn Fn(u16) -> Vec<u8>>;
 
 /// What a connection is doing, shared between its bytes and its requests.
-pub struct Doings {
+pub(super) struct Doings {
     /// Requests being answered.
     busy: Cell<usize>,
     /// Whether any request has come yet.
@@ -59,12 +59,12 @@ impl fmt::Debug for Doings {
 
 /// A request being answered; over when dropped.
 #[derive(Debug)]
-pub struct Busy(Rc<Doings>);
+pub(super) struct Busy(Rc<Doings>);
 
 impl Doings {
     /// A fresh connection.
     #[must_use]
-    pub fn new() -> Rc<Self> {
+    pub(super) fn new() -> Rc<Self> {
         Rc::new(Self {
             busy: Cell::new(0),
             any: Cell::new(false),
@@ -76,14 +76,14 @@ impl Doings {
     }
 
     /// The connection speaks HTTP/2.
-    pub fn multiplexed(&self) {
+    pub(super) fn multiplexed(&self) {
         self.one_at_a_time.set(false);
         self.head.borrow_mut().clear();
     }
 
     /// A request's head is complete.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> Busy {
+    pub(super) fn begin(self: &Rc<Self>) -> Busy {
         self.busy.set(self.busy.get() + 1);
         self.any.set(true);
         self.head_begun.set(false);
@@ -93,14 +93,14 @@ impl Doings {
     /// Whether the bytes that made the request had a `Content-Length`, which hyper drops beside a `Transfer-Encoding`
     /// (RFC 9112, 6.1). Looks at all that came with them: in doubt it says yes.
     #[must_use]
-    pub fn saw_content_length(&self) -> bool {
+    pub(super) fn saw_content_length(&self) -> bool {
         let head = self.head.borrow();
         let name = b"\ncontent-length";
         head.len() >= MAX_KEPT || head.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name))
     }
 
     /// The head has been looked at.
-    pub fn forget_head(&self) {
+    pub(super) fn forget_head(&self) {
         self.head.borrow_mut().clear();
     }
 
@@ -139,7 +139,7 @@ impl Drop for Busy {
 }
 
 /// The connection.
-pub struct Patient<T> {
+pub(super) struct Patient<T> {
     io: T,
     /// Read ahead to tell the protocols apart; comes first.
     ahead: Vec<u8>,
@@ -164,7 +164,7 @@ impl<T> fmt::Debug for Patient<T> {
 
 impl<T> Patient<T> {
     /// Watches over `io`, of which `ahead` has been read already.
-    pub fn new(io: T, ahead: Vec<u8>, doings: Rc<Doings>, patience: Patience) -> Self {
+    pub(super) fn new(io: T, ahead: Vec<u8>, doings: Rc<Doings>, patience: Patience) -> Self {
         Self {
             io,
             ahead,
@@ -180,7 +180,7 @@ impl<T> Patient<T> {
 
     /// Has heads that hyper cannot read answered by `refuse`.
     #[must_use]
-    pub fn refusing(mut self, refuse: Refuse) -> Self {
+    pub(super) fn refusing(mut self, refuse: Refuse) -> Self {
         self.refuse = Some(refuse);
         self
     }

@@ -138,7 +138,7 @@ fn a_log_that_was_moved_away_goes_on_in_a_new_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("audit.1"));
     let (mut sink, _) = Sink::open(file(&path)).unwrap();
-    let mut write = |sink: &mut Sink, id: &str| {
+    let write = |sink: &mut Sink, id: &str| {
         let mut out = Vec::new();
         audit::write_entry(&entry(id), &mut sink.link, &mut out);
         sink.write(&out).unwrap();
