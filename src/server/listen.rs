@@ -92,22 +92,20 @@ pub(super) async fn accept(
     let mut drain: watch::Receiver<bool> = manners.drain.clone();
     let mut connections = JoinSet::new();
     loop {
-        let place = tokio::select! {
-            biased;
-            _ = drain.wait_for(|draining| *draining) => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            place = Arc::clone(&places).acquire_owned() => match place {
-                Ok(place) => place,
-                Err(_) => break,
-            },
-        };
         let accepted = tokio::select! {
             biased;
             _ = drain.wait_for(|draining| *draining) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
+                // Beyond the limit one connection for each worker is accepted and waits unread; the others wait in the
+                // kernel. A place taken before would be kept from the other workers.
+                let place = tokio::select! {
+                    _ = drain.wait_for(|draining| *draining) => break,
+                    place = Arc::clone(&places).acquire_owned() => place,
+                };
                 let (gateway, tls, manners) = (Rc::clone(&gateway), tls.clone(), manners.clone());
                 connections.spawn_local(async move {
                     let _open = Open::new(&gateway.shared().metrics);
