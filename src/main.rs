@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tollgate` program. Everything is in the library; see its first page.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tollgate::cli::main()
+}

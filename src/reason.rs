@@ -74,6 +74,8 @@ pub enum Reason {
     UnmaskableResponse,
     /// The answer to a keyed write is larger than what may be held.
     AnswerTooLarge,
+    /// The client hung up before it was answered.
+    ClientClosed,
     /// A fault of Tollgate's own.
     Internal,
 }
@@ -83,13 +85,15 @@ pub enum Reason {
 pub enum Outcome {
     /// The request was let through and the backend's answer given back.
     Allowed,
+    /// It was let through, and the client hung up before it had the whole answer.
+    Abandoned,
     /// It was refused, or failed, for this reason.
     Refused(Reason),
 }
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -124,6 +128,7 @@ impl Reason {
         Self::UpstreamBroken,
         Self::UnmaskableResponse,
         Self::AnswerTooLarge,
+        Self::ClientClosed,
         Self::Internal,
     ];
 
@@ -165,6 +170,7 @@ impl Reason {
             Self::UpstreamBroken => "upstream_broken",
             Self::UnmaskableResponse => "unmaskable_response",
             Self::AnswerTooLarge => "answer_too_large",
+            Self::ClientClosed => "client_closed",
             Self::Internal => "internal",
         }
     }
@@ -180,7 +186,8 @@ impl Reason {
             | Self::BodyBroken
             | Self::AmbiguousPath
             | Self::AmbiguousRequest
-            | Self::UnsupportedMethod => "DENIED_REQUEST",
+            | Self::UnsupportedMethod
+            | Self::ClientClosed => "DENIED_REQUEST",
             Self::SourceNotAllowed => "DENIED_SOURCE",
             Self::MissingToken | Self::InvalidToken | Self::ExpiredToken => "DENIED_TOKEN",
             Self::NoRole | Self::ConflictingRoles => "DENIED_ROLE",
@@ -213,7 +220,7 @@ impl Outcome {
     #[must_use]
     pub const fn decision(self) -> &'static str {
         match self {
-            Self::Allowed => "ALLOWED",
+            Self::Allowed | Self::Abandoned => "ALLOWED",
             Self::Refused(reason) => reason.decision(),
         }
     }
@@ -223,6 +230,7 @@ impl Outcome {
     pub const fn error(self) -> Option<&'static str> {
         match self {
             Self::Allowed => None,
+            Self::Abandoned => Some(Reason::ClientClosed.code()),
             Self::Refused(reason) => Some(reason.code()),
         }
     }

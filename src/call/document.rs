@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Located {
     /// A string.
     Text(String),
+    /// A whole number, as it is written.
+    Number(String),
     /// Something else.
     Other,
     /// Nothing.
@@ -69,12 +71,12 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(self.scalar())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Located, E> {
-        Ok(self.scalar())
+    fn visit_i64<E>(self, number: i64) -> Result<Located, E> {
+        Ok(self.number(number.to_string()))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Located, E> {
-        Ok(self.scalar())
+    fn visit_u64<E>(self, number: u64) -> Result<Located, E> {
+        Ok(self.number(number.to_string()))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Located, E> {
@@ -139,6 +141,14 @@ impl<'de> Visitor<'de> for Walk<'_> {
 }
 
 impl Walk<'_> {
+    fn number(&self, text: String) -> Located {
+        if self.steps.is_empty() {
+            Located::Number(text)
+        } else {
+            Located::Missing
+        }
+    }
+
     fn scalar(&self) -> Located {
         if self.steps.is_empty() {
             Located::Other
@@ -178,7 +188,8 @@ mod tests {
             (r#"{"\u0063ounty":"A"}"#, "/county", text("A")),
             (r#"{"a":{"b":["x","y"]}}"#, "/a/b/1", text("y")),
             (r#"{"a/b":{"~":"x"}}"#, "/a~1b/~0", text("x")),
-            (r#"{"county":7}"#, "/county", Ok(Located::Other)),
+            (r#"{"county":7}"#, "/county", Ok(Located::Number("7".into()))),
+            (r#"{"county":7.5}"#, "/county", Ok(Located::Other)),
             (r#"{"county":null}"#, "/county", Ok(Located::Other)),
             (r#"{"county":["A"]}"#, "/county", Ok(Located::Other)),
             (r#"{"county":{"county":"A"}}"#, "/county", Ok(Located::Other)),

@@ -164,7 +164,7 @@ fn decodes_again(text: &str) -> Result<(), PathFault> {
             continue;
         };
         let value = high << 4 | low;
-        if matches!(value, b'.' | b'/' | b'\\' | b';' | b'%' | b' ') || value < 0x20 || value >= 0x7f {
+        if matches!(value, b'.' | b'/' | b'\\' | b';' | b'%' | b' ') || !(0x20..0x7f).contains(&value) {
             return Err(PathFault::DoubleEncoding);
         }
     }
@@ -376,7 +376,7 @@ mod tests {
             if let Ok(path) = Path::parse(&raw)
                 && !path.has_parameters() {
                 let ours = lax(path.decoded());
-                prop_assert_eq!(&ours, path.decoded().trim_end_matches('/').is_empty().then_some("/").unwrap_or(path.decoded().trim_end_matches('/')));
+                prop_assert_eq!(&ours, &format!("/{}", path.decoded().trim_matches('/')));
                 // A second and a third decoding may change letters, never the structure.
                 let twice = decode_lossy(path.decoded());
                 prop_assert_eq!(lax(&twice).matches('/').count(), ours.matches('/').count());

@@ -16,8 +16,6 @@ pub struct Authority {
     pub caller: Caller,
     /// The known roles that the token names, in its order.
     pub roles: Vec<Arc<str>>,
-    /// Held roles with everything that they inherit: what `restricted_modules` and `never_to` are asked about.
-    pub(super) held: Bits,
     /// Scopes that routes ask for and that the caller has.
     pub(super) scopes: Bits,
     /// Modules that a held role is kept out of.
@@ -34,10 +32,10 @@ impl Authority {
     /// # Errors
     /// [`Reason::NoRole`] when the token names no role that the policy knows (S2.3), [`Reason::ConflictingRoles`] when
     /// it holds roles that separation of duties keeps apart (S2.1).
-    pub fn new(policy: &Policy, caller: Caller) -> Result<Self, (Reason, Caller)> {
+    pub fn new(policy: &Policy, caller: Caller) -> Result<Self, Box<(Reason, Caller)>> {
         let known: Vec<usize> = caller.roles.iter().filter_map(|name| policy.role_named(name)).collect();
         if known.is_empty() {
-            return Err((Reason::NoRole, caller));
+            return Err(Box::new((Reason::NoRole, caller)));
         }
         let mut held = Bits::new(policy.roles.len());
         let mut restricted = Bits::new(policy.modules.len());
@@ -54,7 +52,7 @@ impl Authority {
             allow_from.extend(role.allow_from.iter().cloned());
         }
         if policy.exclusive.iter().any(|set| set.common(&held) > 1) {
-            return Err((Reason::ConflictingRoles, caller));
+            return Err(Box::new((Reason::ConflictingRoles, caller)));
         }
         if let Some(claimed) = &caller.scopes {
             narrow(policy, claimed, &mut granted, &mut named);
@@ -64,7 +62,6 @@ impl Authority {
         Ok(Self {
             caller,
             roles,
-            held,
             scopes: granted,
             restricted,
             actions,

@@ -164,7 +164,6 @@ fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>
         let allow_from = role.allow_from.as_ref().map(|ranges| ranges.clone().into());
         roles.push(CompiledRole {
             name: Arc::clone(&role.name),
-            role: role.clone(),
             includes,
             restricted,
             granted,
@@ -189,7 +188,6 @@ fn own_role(parts: &Parts, role: &Role, scopes: &[Arc<str>]) -> CompiledRole {
     };
     CompiledRole {
         name: Arc::clone(&role.name),
-        role: role.clone(),
         includes: Bits::new(parts.roles.len()),
         restricted: collect(
             parts.modules.len(),

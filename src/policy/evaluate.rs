@@ -332,7 +332,7 @@ impl Pending {
     pub fn resume(self, body: &[u8], trace: &mut impl Trace) -> Decision {
         let found = match document::locate(body, &self.pointer) {
             Ok(Located::Text(text)) => vec![text],
-            Ok(Located::Other | Located::Missing) | Err(_) => Vec::new(),
+            Ok(Located::Number(_) | Located::Other | Located::Missing) | Err(_) => Vec::new(),
         };
         let passed = found.iter().any(|one| self.jurisdictions.contains(one));
         trace.step(&Step::Jurisdiction {

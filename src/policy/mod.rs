@@ -25,11 +25,11 @@ use std::sync::Arc;
 use crate::masking::{Action, Selectors};
 use bits::Bits;
 use matcher::Matcher;
-use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role};
+use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module};
 
 pub use authority::Authority;
 pub use compile::CompileFault;
-pub use evaluate::{Decision, Denial, Pending, Permit, Step, Trace, evaluate, route};
+pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
 
@@ -58,7 +58,6 @@ pub struct Policy {
 #[derive(Debug)]
 struct CompiledRole {
     name: Arc<str>,
-    role: Role,
     /// The role itself and everything that it inherits, at any distance.
     includes: Bits,
     restricted: Bits,

@@ -438,7 +438,7 @@ fn roles_decide_who_somebody_is() {
     let reason = |roles: &[&str]| {
         Authority::new(&policy, caller(roles, None, &[]))
             .err()
-            .map(|(reason, _)| reason)
+            .map(|refused| refused.0)
     };
     assert_eq!(reason(&[]), Some(Reason::NoRole), "S2.3");
     assert_eq!(reason(&["wizard"]), Some(Reason::NoRole), "S2.3");

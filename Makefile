@@ -1,0 +1,37 @@
+# What people and the CI type. Each target says what it does: `make help`.
+
+CARGO ?= cargo
+# The lock file is part of the source: nothing here changes it.
+LOCKED := --locked
+
+# In order, also under `make -j`.
+.NOTPARALLEL:
+.PHONY: help demo test check fmt clippy doc bench deps
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: deps ## start a COBOL and a Java backend behind Tollgate, and walk through it
+	deploy/demo/demo.sh
+
+# Plain `cargo test`: library, programs, tests/ and the examples in the documentation, each built once.
+test: deps ## run every test
+	$(CARGO) test $(LOCKED) --no-fail-fast
+
+# The tests come last, so that the output ends with what the test runner says.
+check: deps fmt clippy doc test ## what the CI runs: format, lints, documentation, tests
+
+fmt:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+bench: ## measure against HAProxy and nginx, about two minutes; writes target/bench/report.md
+	$(CARGO) bench $(LOCKED) --bench gateway
+
+deps: ## install the programs that the tests start, from Debian's packages
+	@deploy/packages.sh

@@ -1,0 +1,96 @@
+//! The command line: one file per command (interface, section 1).
+//!
+//! Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 denied.
+
+mod audit;
+mod check;
+mod explain;
+mod schema;
+mod serve;
+mod token;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{Problem, Severity};
+
+/// Authorization gateway for billing backends that cannot be changed.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway in the foreground.
+    Serve {
+        /// The gateway file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Load configuration, policy and keys as `serve` would, and print every problem.
+    Check(check::Check),
+    /// Decide a request offline and show each step.
+    Explain(explain::Explain),
+    /// Work with the audit log.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Mint a token, for demos and tests.
+    Token(token::Token),
+    /// Print the JSON Schema that editors use.
+    Schema(schema::Schema),
+}
+
+/// Runs the program.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A wrong usage ends here, with code 2.
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Command::Serve { config } => serve::run(&config),
+        Command::Check(check) => check.run(),
+        Command::Explain(explain) => explain.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::Token(token) => token.run(),
+        Command::Schema(schema) => schema.run(),
+    };
+    done.unwrap_or_else(|fault| {
+        anstream::eprintln!("{}error{}: {fault:#}", ERROR.render(), ERROR.render_reset());
+        ExitCode::FAILURE
+    })
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
+const WARNING: anstyle::Style = anstyle::AnsiColor::Yellow.on_default().bold();
+const GOOD: anstyle::Style = anstyle::AnsiColor::Green.on_default().bold();
+const FAINT: anstyle::Style = anstyle::Style::new().dimmed();
+
+/// Environment variables, for `${NAME}` in the gateway file.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Prints problems for a person, each with the line that it is about.
+fn print_problems(problems: &[Problem]) {
+    for problem in problems {
+        let style = match problem.severity {
+            Severity::Error => ERROR,
+            Severity::Warning => WARNING,
+        };
+        let text = problem.to_string();
+        let (head, hint) = text.split_once('\n').unwrap_or((&text, ""));
+        anstream::eprintln!("{}{head}{}", style.render(), style.render_reset());
+        let source = std::fs::read_to_string(&*problem.file).ok();
+        if let Some(snippet) = source.and_then(|source| problem.snippet(&source)) {
+            for line in snippet.lines() {
+                anstream::eprintln!("  {}{line}{}", FAINT.render(), FAINT.render_reset());
+            }
+        }
+        if !hint.is_empty() {
+            anstream::eprintln!("{hint}");
+        }
+    }
+}

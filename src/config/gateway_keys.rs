@@ -1,0 +1,289 @@
+//! The keys of the gateway file (interface, section 2).
+
+use std::time::Duration;
+
+use super::shape::{Section, Shape, TextKind, Words, optional, required};
+use super::{addresses, values};
+
+/// Keys and words that a later version reads.
+pub(super) const LATER: &[&str] = &["checkpoint_key", "checkpoint_url"];
+
+const MS: u64 = 1;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600_000;
+
+const fn duration(least: u64, most: u64) -> Shape {
+    Shape::Duration {
+        least: Duration::from_millis(least),
+        most: Duration::from_millis(most),
+    }
+}
+
+static PATH: TextKind = TextKind {
+    pattern: ".+",
+    example: "tls/server.crt",
+    check: values::line,
+};
+
+static ADDRESS: TextKind = TextKind {
+    pattern: "^(unix:.+|[0-9.]+:[0-9]+|\\[[0-9A-Fa-f:.%]+\\]:[0-9]+)$",
+    example: "127.0.0.1:8080",
+    check: |text| addresses::address(text).map(drop),
+};
+
+static URL: TextKind = TextKind {
+    pattern: "^http://[^/?#@]+:[0-9]+$",
+    example: "http://127.0.0.1:9000",
+    check: |text| addresses::upstream(text).map(drop),
+};
+
+static STATE: TextKind = TextKind {
+    pattern: ".+",
+    example: "state/",
+    check: |text| {
+        values::line(text)?;
+        let hint = "name a folder, such as `state/`";
+        match text.split_once("://") {
+            Some(("postgres" | "postgresql" | "redis" | "rediss", _)) => {
+                Err(values::Fault::new("is not supported yet: shared stores").hint(hint))
+            }
+            Some(_) => Err(values::Fault::new("is no folder").hint(hint)),
+            None => Ok(()),
+        }
+    },
+};
+
+static NAME: TextKind = TextKind {
+    pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    example: "billing",
+    check: values::name,
+};
+
+/// An address range; the policy's too.
+pub(super) static RANGE: TextKind = TextKind {
+    pattern: "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$",
+    example: "10.0.0.0/8",
+    check: |text| addresses::range(text).map(drop),
+};
+
+static SYNC: Words = Words {
+    what: "setting",
+    known: &["writes", "all", "none"],
+    later: &[],
+    null: false,
+};
+
+/// The whole file.
+pub(super) static GATEWAY: Section = Section {
+    name: "gateway",
+    about: "What the gateway listens on, whom it protects, and within which limits. Read once, at start.",
+    keys: &[
+        required(
+            "listen",
+            Shape::Some(&Shape::Section(&LISTENER)),
+            "Where clients connect.",
+        ),
+        optional(
+            "admin",
+            Shape::Section(&ADMIN),
+            "Where operators connect: health, metrics, reload.",
+        ),
+        required(
+            "policy",
+            Shape::Text(&PATH),
+            "A policy file, or a folder whose *.yaml are read as one policy. Reloaded when it changes.",
+        ),
+        optional(
+            "state",
+            Shape::Text(&STATE),
+            "The folder of the embedded store. Default: state/.",
+        ),
+        optional("audit", Shape::Section(&AUDIT), "Where the audit log goes."),
+        required(
+            "upstreams",
+            Shape::Named(&NAME, &Shape::Section(&UPSTREAM)),
+            "The backends, by name.",
+        ),
+        optional("limits", Shape::Section(&LIMITS), "What a client may use up."),
+        optional(
+            "trusted_proxies",
+            Shape::List(&Shape::Text(&RANGE)),
+            "Address ranges whose X-Forwarded-For is believed. Default: none.",
+        ),
+        optional(
+            "shutdown_grace",
+            duration(0, HOUR),
+            "How long running requests may take after a stop was asked for. Default: 30s.",
+        ),
+        optional(
+            "workers",
+            Shape::Count { least: 1, most: 1024 },
+            "Threads that serve requests. Default: one for each core.",
+        ),
+    ],
+};
+
+/// One entry of `listen`.
+pub(super) static LISTENER: Section = Section {
+    name: "listener",
+    about: "An address on which clients connect.",
+    keys: &[
+        required(
+            "address",
+            Shape::Text(&ADDRESS),
+            "An IP address and a port, or unix:PATH.",
+        ),
+        optional(
+            "tls",
+            Shape::Section(&TLS),
+            "Serves TLS; the files are watched and reloaded.",
+        ),
+    ],
+};
+
+/// `tls` of a listener.
+pub(super) static TLS: Section = Section {
+    name: "tls",
+    about: "Certificate and key, as PEM files.",
+    keys: &[
+        required("certificate", Shape::Text(&PATH), "The certificate chain."),
+        required("key", Shape::Text(&PATH), "The private key."),
+        optional(
+            "client_ca",
+            Shape::Text(&PATH),
+            "If given, clients must have a certificate from one of these authorities.",
+        ),
+    ],
+};
+
+/// `admin`.
+pub(super) static ADMIN: Section = Section {
+    name: "admin",
+    about: "The admin listener.",
+    keys: &[
+        optional(
+            "address",
+            Shape::Text(&ADDRESS),
+            "An IP address and a port, or unix:PATH. Default: 127.0.0.1:9901.",
+        ),
+        optional(
+            "insecure_admin_exposed",
+            Shape::Flag,
+            "Lets the admin listener have an address that other machines reach.",
+        ),
+    ],
+};
+
+/// `audit`.
+pub(super) static AUDIT: Section = Section {
+    name: "audit",
+    about: "The audit log.",
+    keys: &[
+        optional(
+            "path",
+            Shape::Text(&PATH),
+            "A file, or stdout. Default: audit/audit.jsonl.",
+        ),
+        optional(
+            "sync",
+            Shape::Word(&SYNC),
+            "Whose answer waits until its record is on disk: writes = unsafe methods, all, none. Default: writes.",
+        ),
+    ],
+};
+
+/// One entry of `upstreams`.
+pub(super) static UPSTREAM: Section = Section {
+    name: "upstream",
+    about: "A backend.",
+    keys: &[
+        required("url", Shape::Text(&URL), "http://HOST:PORT, without a path."),
+        optional("connect_timeout", duration(MS, HOUR), "Default: 2s."),
+        optional(
+            "timeout",
+            duration(MS, HOUR),
+            "How long the backend's answer may take. Default: 30s.",
+        ),
+        optional(
+            "max_connections",
+            Shape::Count { least: 1, most: 65_536 },
+            "Connections to this backend at one time. Default: 128.",
+        ),
+    ],
+};
+
+/// `limits`.
+pub(super) static LIMITS: Section = Section {
+    name: "limits",
+    about: "What a client may use up.",
+    keys: &[
+        optional(
+            "header_bytes",
+            Shape::Size {
+                least: 1 << 10,
+                most: 1 << 20,
+            },
+            "Request line and headers. Default: 64KiB.",
+        ),
+        optional(
+            "uri_bytes",
+            Shape::Size {
+                least: 64,
+                most: 64 << 10,
+            },
+            "The request target. Default: 8KiB.",
+        ),
+        optional(
+            "body_bytes",
+            Shape::Size {
+                least: 1,
+                most: 1 << 30,
+            },
+            "A request's body. Default: 10MiB.",
+        ),
+        optional(
+            "connections",
+            Shape::Count {
+                least: 1,
+                most: 1_000_000,
+            },
+            "Client connections at one time. Default: 10000.",
+        ),
+        optional(
+            "header_timeout",
+            duration(10 * MS, HOUR),
+            "How long a request's headers may take. Default: 10s.",
+        ),
+        optional(
+            "body_timeout",
+            duration(10 * MS, HOUR),
+            "How long a request's body may take. Default: 60s.",
+        ),
+        optional(
+            "idle_timeout",
+            duration(10 * MS, 24 * HOUR),
+            "How long a connection may wait for its next request. Default: 75s.",
+        ),
+    ],
+};
+
+/// Durations in milliseconds, for defaults.
+pub(super) mod default {
+    use super::{Duration, SECOND};
+
+    const fn seconds(count: u64) -> Duration {
+        Duration::from_millis(count * SECOND)
+    }
+
+    pub(in super::super) const CONNECT_TIMEOUT: Duration = seconds(2);
+    pub(in super::super) const TIMEOUT: Duration = seconds(30);
+    pub(in super::super) const MAX_CONNECTIONS: u32 = 128;
+    pub(in super::super) const HEADER_BYTES: u64 = 64 << 10;
+    pub(in super::super) const URI_BYTES: u64 = 8 << 10;
+    pub(in super::super) const BODY_BYTES: u64 = 10 << 20;
+    pub(in super::super) const CONNECTIONS: u32 = 10_000;
+    pub(in super::super) const HEADER_TIMEOUT: Duration = seconds(10);
+    pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);
+    pub(in super::super) const IDLE_TIMEOUT: Duration = seconds(75);
+    pub(in super::super) const SHUTDOWN_GRACE: Duration = seconds(30);
+}

@@ -1,0 +1,495 @@
+//! The keys of policy files (interface, section 3).
+
+use std::time::Duration;
+
+use super::gateway_keys::RANGE;
+use super::shape::{Section, Shape, TextKind, Words, optional, required};
+use super::{addresses, values};
+use crate::policy::{PathPattern, ScopePattern};
+
+/// Keys that a later version reads. The change that builds one takes it out of here and into its section.
+pub(super) const LATER: &[&str] = &[
+    "when",
+    "reads_body",
+    "rows",
+    "concurrency",
+    "dry_run",
+    "fallback",
+    "approval",
+    "signature",
+    "cors",
+    "rate_limit",
+    "elevations",
+    "approvers",
+    "signers",
+    "recertification",
+    "recertify_by",
+    "controls",
+    "mode",
+    "json",
+    "revoked",
+    "redact_as",
+    "columns",
+    "require_bound_tokens",
+];
+
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The largest leeway that a token's times may be given.
+pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
+
+/// How long idempotency keys are remembered unless the author says otherwise: a billing period and some days (section 3).
+pub(super) const DEFAULT_KEEP: Duration = Duration::from_secs(35 * 86_400);
+
+static LINE: TextKind = TextKind {
+    pattern: ".+",
+    example: "subject",
+    check: values::line,
+};
+
+static FILE: TextKind = TextKind {
+    pattern: ".+",
+    example: "keys/key.pem",
+    check: values::line,
+};
+
+static JWKS: TextKind = TextKind {
+    pattern: "^(https://.+|[^:]+)$",
+    example: "keys/jwks.json",
+    check: addresses::jwks,
+};
+
+static NAME: TextKind = TextKind {
+    pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+    example: "ledger",
+    check: values::name,
+};
+
+static ROLE: TextKind = TextKind {
+    pattern: "^[^,\"\\\\`]{1,128}$",
+    example: "finance_admin",
+    check: values::role,
+};
+
+static SCOPE: TextKind = TextKind {
+    pattern: "^[!#-)+-9;-\\[\\]-~]+(:[!#-)+-9;-\\[\\]-~]+)*$",
+    example: "ledger:read",
+    check: values::scope,
+};
+
+static GRANT: TextKind = TextKind {
+    pattern: "^(\\*|[!#-)+-9;-\\[\\]-~]+)(:(\\*|[!#-)+-9;-\\[\\]-~]+))*$",
+    example: "*:read",
+    check: |text| Ok(ScopePattern::parse(text).map(drop)?),
+};
+
+static PREFIX: TextKind = TextKind {
+    pattern: "^/([^/{}%?#;\\\\]+(/[^/{}%?#;\\\\]+)*)?$",
+    example: "/api/ledger",
+    check: |text| values::prefix(text).map(drop),
+};
+
+static ROUTE_PATH: TextKind = TextKind {
+    pattern: "^/([^/%?#;\\\\]+(/[^/%?#;\\\\]+)*)?$",
+    example: "/accounts/{account_id}",
+    check: |text| Ok(PathPattern::parse(text).map(drop)?),
+};
+
+static JURISDICTION_SOURCE: TextKind = TextKind {
+    pattern: "^(path|query|header|body):.+$",
+    example: "body:/county",
+    check: |text| values::jurisdiction(text).map(drop),
+};
+
+static TRANSACTION_ID: TextKind = TextKind {
+    pattern: "^(/|header:.).*$",
+    example: "/transaction_id",
+    check: |text| values::transaction_id(text).map(drop),
+};
+
+static POINTER: TextKind = TextKind {
+    pattern: "^/.*$",
+    example: "/accounts/*/customer/address",
+    check: values::pointer,
+};
+
+static HEADER: TextKind = TextKind {
+    pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+    example: "X-Customer-Name",
+    check: |text| values::header(text).map(drop),
+};
+
+static FORWARDED: TextKind = TextKind {
+    pattern: "^[!#$%&'*+^`|~0-9A-Za-z-]+$",
+    example: "X-Municipal-User",
+    check: |text| values::forwarded_header(text).map(drop),
+};
+
+static MEDIA_TYPE: TextKind = TextKind {
+    pattern: "^[^/;* ]+/[^/;* ]+$",
+    example: "application/pdf",
+    check: |text| values::media_type(text).map(drop),
+};
+
+const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
+    Words {
+        what,
+        known,
+        later,
+        null: false,
+    }
+}
+
+static ALGORITHM: Words = words(
+    "algorithm",
+    &["RS256", "PS256", "ES256", "ES384", "EdDSA", "HS256"],
+    &[],
+);
+static FACT: Words = words("fact", &["user", "roles", "jurisdictions", "scopes", "issuer"], &[]);
+static METHOD: Words = words(
+    "method",
+    &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    &[],
+);
+static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
+static UNMASKABLE: Words = words("setting", &["pass"], &[]);
+static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
+static MATCH: Words = words("way to match", &["exact"], &[]);
+static MASK: Words = Words {
+    what: "mask",
+    known: &["remove", "redact", "null"],
+    later: &["hash", "encrypt"],
+    null: true,
+};
+
+/// A whole file; the files of a folder are merged.
+pub(super) static POLICY: Section = Section {
+    name: "policy",
+    about: "Who may do what. Reloaded as a whole, or not at all.",
+    keys: &[
+        optional(
+            "version",
+            Shape::Count { least: 1, most: 1 },
+            "The version of this format: 1. At least one file of a policy says it.",
+        ),
+        optional(
+            "identity",
+            Shape::Section(&IDENTITY),
+            "Whose tokens are believed, and what backends are told about the caller.",
+        ),
+        optional(
+            "roles",
+            Shape::Named(&ROLE, &Shape::Section(&ROLE_KEYS)),
+            "Roles by the name that tokens give them.",
+        ),
+        optional(
+            "exclusive_roles",
+            Shape::Some(&Shape::Some(&Shape::Text(&ROLE))),
+            "Separation of duties: a token with two roles of one set is refused.",
+        ),
+        optional(
+            "modules",
+            Shape::Named(&NAME, &Shape::Section(&MODULE)),
+            "Parts of the backends' URL space.",
+        ),
+        optional(
+            "fields",
+            Shape::Named(&NAME, &Shape::Section(&CLASS)),
+            "Classified response fields.",
+        ),
+        optional(
+            "allow_from",
+            Shape::Some(&Shape::Text(&RANGE)),
+            "Source addresses that may ask at all. Absent: every one.",
+        ),
+    ],
+};
+
+/// `identity`.
+pub(super) static IDENTITY: Section = Section {
+    name: "identity",
+    about: "Whose tokens are believed, and what backends are told about the caller.",
+    keys: &[
+        optional(
+            "issuers",
+            Shape::Some(&Shape::Section(&ISSUER)),
+            "Who may issue tokens. Required in one file of a policy that has identity.",
+        ),
+        optional(
+            "forward_as",
+            Shape::Named(&FORWARDED, &Shape::Word(&FACT)),
+            "Request headers for the backend, and the fact about the caller that each carries.",
+        ),
+    ],
+};
+
+/// One entry of `issuers`.
+pub(super) static ISSUER: Section = Section {
+    name: "issuer",
+    about: "An issuer of tokens. Exactly one of jwks, public_key and secret_file.",
+    keys: &[
+        required("issuer", Shape::Text(&LINE), "What the token's iss must be."),
+        required(
+            "audience",
+            Shape::OneOrMany(&Shape::Text(&LINE)),
+            "What the token's aud must be or hold; one of these.",
+        ),
+        optional("jwks", Shape::Text(&JWKS), "The issuer's keys: a file or an https URL."),
+        optional(
+            "jwks_ca",
+            Shape::Text(&FILE),
+            "Authorities (PEM) that the https server's certificate must come from. Absent: the system's.",
+        ),
+        optional(
+            "public_key",
+            Shape::Text(&FILE),
+            "The issuer's one public key, a PEM file.",
+        ),
+        optional(
+            "secret_file",
+            Shape::Text(&FILE),
+            "The shared secret for HS256, of at least 32 bytes.",
+        ),
+        optional(
+            "algorithms",
+            Shape::Some(&Shape::Word(&ALGORITHM)),
+            "Signature algorithms that are accepted. Required save with secret_file.",
+        ),
+        optional(
+            "max_lifetime",
+            Shape::Duration {
+                least: Duration::from_secs(1),
+                most: Duration::from_secs(366 * 86_400),
+            },
+            "Longest time from iat to exp.",
+        ),
+        optional(
+            "leeway",
+            Shape::Duration {
+                least: Duration::ZERO,
+                most: MAX_LEEWAY,
+            },
+            "How far clocks may differ. Default: 30s.",
+        ),
+        optional("claims", Shape::Section(&CLAIMS), "Where the token says what."),
+    ],
+};
+
+/// `claims` of an issuer.
+pub(super) static CLAIMS: Section = Section {
+    name: "claims",
+    about: "Names of claims; of several, the first that is there.",
+    keys: &[
+        optional("user", Shape::Text(&LINE), "Who it is. Default: sub."),
+        optional(
+            "roles",
+            Shape::OneOrMany(&Shape::Text(&LINE)),
+            "The roles. Default: [roles, role].",
+        ),
+        optional(
+            "scopes",
+            Shape::OneOrMany(&Shape::Text(&LINE)),
+            "Scopes that narrow those of the roles. Default: scope.",
+        ),
+        optional(
+            "jurisdictions",
+            Shape::OneOrMany(&Shape::Text(&LINE)),
+            "The jurisdictions. Default: jurisdiction_scope.",
+        ),
+    ],
+};
+
+/// One entry of `roles`.
+pub(super) static ROLE_KEYS: Section = Section {
+    name: "role",
+    about: "What a role grants, and what it is kept out of.",
+    keys: &[
+        optional(
+            "scopes",
+            Shape::List(&Shape::Text(&GRANT)),
+            "Scopes that it grants; * stands for one part between colons.",
+        ),
+        optional(
+            "inherits",
+            Shape::List(&Shape::Text(&ROLE)),
+            "Roles whose scopes and restrictions it takes over.",
+        ),
+        optional(
+            "restricted_modules",
+            Shape::List(&Shape::Text(&NAME)),
+            "Modules that it is kept out of, whatever else grants.",
+        ),
+        optional(
+            "allow_from",
+            Shape::Some(&Shape::Text(&RANGE)),
+            "Source addresses from which it may be used.",
+        ),
+    ],
+};
+
+/// One entry of `modules`.
+pub(super) static MODULE: Section = Section {
+    name: "module",
+    about: "A part of the backends' URL space with one owner.",
+    keys: &[
+        required(
+            "prefix",
+            Shape::OneOrMany(&Shape::Text(&PREFIX)),
+            "Where it begins; a prefix ends at a segment. The most specific module wins.",
+        ),
+        required(
+            "upstream",
+            Shape::Text(&NAME),
+            "The backend, as the gateway file names it.",
+        ),
+        optional(
+            "jurisdiction",
+            Shape::Section(&JURISDICTION),
+            "Where a request's jurisdiction is read, for routes that do not say otherwise.",
+        ),
+        optional(
+            "path_parameters",
+            Shape::Word(&PATH_PARAMETERS),
+            "Whether ;parameters in paths pass. Default: refuse.",
+        ),
+        optional(
+            "forward_token",
+            Shape::Flag,
+            "Whether the backend gets the caller's token. Default: false.",
+        ),
+        optional(
+            "unmaskable",
+            Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
+            "Media types that pass although they cannot be masked; pass = all of them.",
+        ),
+        required(
+            "routes",
+            Shape::Some(&Shape::Section(&ROUTE)),
+            "Its routes. What no route takes is denied.",
+        ),
+    ],
+};
+
+/// One entry of `routes`.
+pub(super) static ROUTE: Section = Section {
+    name: "route",
+    about: "A path below the module's prefix, and what its methods ask of the caller.",
+    keys: &[
+        optional(
+            "path",
+            Shape::Text(&ROUTE_PATH),
+            "Below the module's prefix; a prefix itself; {name} is one segment. Default: /.",
+        ),
+        required("methods", Shape::Some(&Shape::Word(&METHOD)), "HEAD comes with GET."),
+        optional("scope", Shape::Text(&SCOPE), "The scope that the caller must have."),
+        optional(
+            "public",
+            Shape::Flag,
+            "true: needs no token; everything classified is masked.",
+        ),
+        optional(
+            "jurisdiction",
+            Shape::Section(&JURISDICTION),
+            "In place of the module's.",
+        ),
+        optional(
+            "idempotency",
+            Shape::Section(&IDEMPOTENCY),
+            "Keeps writes from happening twice.",
+        ),
+    ],
+};
+
+/// `jurisdiction` of a module or a route.
+pub(super) static JURISDICTION: Section = Section {
+    name: "jurisdiction",
+    about: "Where a request's jurisdiction is read. Exactly one of from and fixed.",
+    keys: &[
+        optional(
+            "from",
+            Shape::Text(&JURISDICTION_SOURCE),
+            "path:NAME, query:NAME, header:NAME or body:POINTER.",
+        ),
+        optional(
+            "fixed",
+            Shape::OneOrMany(&Shape::Text(&LINE)),
+            "These, whatever the request says.",
+        ),
+    ],
+};
+
+/// `idempotency` of a route.
+pub(super) static IDEMPOTENCY: Section = Section {
+    name: "idempotency",
+    about: "Keeps writes from happening twice.",
+    keys: &[
+        optional(
+            "required",
+            Shape::Flag,
+            "Whether a request without a key is refused. Default: true.",
+        ),
+        optional(
+            "transaction_id",
+            Shape::Text(&TRANSACTION_ID),
+            "Where the backend's answer has its transaction id: a JSON pointer, or header:NAME.",
+        ),
+        optional(
+            "keep",
+            Shape::Duration {
+                least: MINUTE,
+                most: Duration::from_secs(400 * DAY.as_secs()),
+            },
+            "How long a finished key is remembered. Default: 35d.",
+        ),
+        optional(
+            "on_duplicate",
+            Shape::Word(&ON_DUPLICATE),
+            "What a second request with the key gets. Default: conflict.",
+        ),
+    ],
+};
+
+/// One entry of `fields`.
+pub(super) static CLASS: Section = Section {
+    name: "field_class",
+    about: "A class of response fields, and who may see it. At least one of names, paths and headers.",
+    keys: &[
+        optional(
+            "names",
+            Shape::Some(&Shape::Text(&LINE)),
+            "Member names, at any depth; case, _ and - do not matter.",
+        ),
+        optional(
+            "paths",
+            Shape::Some(&Shape::Text(&POINTER)),
+            "JSON pointers; * is one step, ** any number.",
+        ),
+        optional("headers", Shape::Some(&Shape::Text(&HEADER)), "Response headers."),
+        optional(
+            "match",
+            Shape::Word(&MATCH),
+            "exact: names are compared as they are written.",
+        ),
+        optional(
+            "visible_to",
+            Shape::List(&Shape::Text(&SCOPE)),
+            "Scopes any of which, granted by its own name, shows the class.",
+        ),
+        optional(
+            "never_to",
+            Shape::List(&Shape::Text(&ROLE)),
+            "Roles that never see it, whatever else they hold.",
+        ),
+        optional(
+            "mask",
+            Shape::Word(&MASK),
+            "What happens to the field. Default: remove.",
+        ),
+        optional(
+            "modules",
+            Shape::Some(&Shape::Text(&NAME)),
+            "Modules in whose answers it is looked for. Absent: everywhere.",
+        ),
+    ],
+};

@@ -1,0 +1,209 @@
+//! Keys that an issuer publishes (a JWK set at an `https` URL), fetched when they may have changed.
+//!
+//! A token with an unknown key id asks for a fetch, and so does the passing of time; there is at most one at a time, and at
+//! most one in [`REFETCH_WINDOW`] for such tokens, whoever sends them. The last good keys stay until better ones come.
+//! Only the URL of the policy is ever asked, and no redirect is followed.
+
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use crate::identity::{Algorithm, KeyFault, KeySet, MAX_JWKS_BYTES};
+
+/// Longest time from connecting to the last byte.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shortest time between two fetches that tokens with unknown keys ask for.
+pub const REFETCH_WINDOW: Duration = Duration::from_secs(10);
+
+/// How often keys are fetched although nobody asked; jittered by up to a fifth.
+pub const REFRESH_EVERY: Duration = Duration::from_secs(300);
+
+/// A key server.
+#[derive(Debug)]
+pub struct Remote {
+    url: String,
+    host: String,
+    port: u16,
+    target: String,
+    tls: Connector,
+    authorities: Option<Vec<u8>>,
+    algorithms: Vec<Algorithm>,
+    keys: Mutex<Arc<KeySet>>,
+    /// When it was last asked. Held while it is asked: one at a time.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+struct Connector(TlsConnector);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+/// Why no keys were fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchFault {
+    /// The URL is none to fetch from.
+    #[error("is no `https://host/path` URL")]
+    Url,
+    /// The authorities cannot be used.
+    #[error("the certificate authorities cannot be used: {0}")]
+    Authorities(String),
+    /// No connection, or no TLS.
+    #[error("cannot connect: {0}")]
+    Connect(#[from] std::io::Error),
+    /// HTTP went wrong.
+    #[error("cannot fetch: {0}")]
+    Http(#[from] hyper::Error),
+    /// Not 200.
+    #[error("answers {0}")]
+    Status(http::StatusCode),
+    /// The body is too large or broke off.
+    #[error("the answer is too large or broke off")]
+    Body,
+    /// Too slow.
+    #[error("takes longer than {} s", FETCH_TIMEOUT.as_secs())]
+    Timeout,
+    /// What came is no set of keys.
+    #[error("what it sends {0}")]
+    Keys(#[from] KeyFault),
+}
+
+impl Remote {
+    /// A key server, not asked yet. `authorities` are certificates in PEM; absent = those of the system.
+    ///
+    /// # Errors
+    /// The URL or the authorities cannot be used.
+    pub fn new(url: &str, authorities: Option<&[u8]>, algorithms: &[Algorithm]) -> Result<Self, FetchFault> {
+        let uri: Uri = url.parse().map_err(|_| FetchFault::Url)?;
+        let authority = uri.authority().ok_or(FetchFault::Url)?;
+        if uri.scheme_str() != Some("https") || authority.as_str().contains('@') {
+            return Err(FetchFault::Url);
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        Ok(Self {
+            url: url.to_owned(),
+            host: host.to_owned(),
+            port: authority.port_u16().unwrap_or(443),
+            target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            tls: Connector(TlsConnector::from(Arc::new(client(authorities)?))),
+            authorities: authorities.map(<[u8]>::to_vec),
+            algorithms: algorithms.to_vec(),
+            keys: Mutex::default(),
+            asked: tokio::sync::Mutex::new(None),
+        })
+    }
+
+    /// Whether it is asked in the same way: then its keys are still good under another policy.
+    #[must_use]
+    pub fn is(&self, url: &str, authorities: Option<&[u8]>, algorithms: &[Algorithm]) -> bool {
+        self.url == url && self.authorities.as_deref() == authorities && self.algorithms == algorithms
+    }
+
+    /// The last good keys; none before the first fetch.
+    #[must_use]
+    pub fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fetches, unless that was done within `window`. Who comes while somebody else fetches waits for that. Gives the keys
+    /// that are good now.
+    pub async fn refresh(&self, window: Duration) -> Arc<KeySet> {
+        let mut asked = self.asked.lock().await;
+        if asked.is_none_or(|at| at.elapsed() >= window) {
+            *asked = Some(Instant::now());
+            match tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await {
+                Ok(Ok(keys)) => {
+                    tracing::info!(url = self.url, keys = keys.len(), "keys fetched");
+                    *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                }
+                Ok(Err(fault)) => self.failed(&fault),
+                Err(_) => self.failed(&FetchFault::Timeout),
+            }
+        }
+        self.keys()
+    }
+
+    fn failed(&self, fault: &FetchFault) {
+        tracing::warn!(url = self.url, %fault, "no keys fetched; the last good ones stay");
+    }
+
+    async fn fetch(&self) -> Result<KeySet, FetchFault> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let name = ServerName::try_from(self.host.clone()).map_err(|_| FetchFault::Url)?;
+        let stream = self.tls.0.connect(name, stream).await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let request = Request::get(&self.target)
+            .header(header::HOST, format!("{}:{}", self.host, self.port))
+            .header(header::ACCEPT, "application/jwk-set+json, application/json")
+            .body(Empty::<Bytes>::new())
+            .map_err(|_| FetchFault::Url)?;
+        let exchange = async {
+            let response = sender.send_request(request).await?;
+            if response.status() != http::StatusCode::OK {
+                return Err(FetchFault::Status(response.status()));
+            }
+            let body = Limited::new(response.into_body(), MAX_JWKS_BYTES).collect().await;
+            Ok(body.map_err(|_| FetchFault::Body)?.to_bytes())
+        };
+        // The connection lives as long as its one exchange.
+        let mut connection = std::pin::pin!(connection);
+        let mut exchange = std::pin::pin!(exchange);
+        let body = tokio::select! {
+            biased;
+            body = exchange.as_mut() => body?,
+            ended = connection.as_mut() => {
+                ended?;
+                exchange.await?
+            }
+        };
+        let (keys, skipped) = KeySet::jwks(&body, &self.algorithms)?;
+        for skip in skipped {
+            tracing::warn!(url = self.url, index = skip.index, kid = skip.kid, why = %skip.why, "a key is not used");
+        }
+        Ok(keys)
+    }
+}
+
+fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchFault> {
+    let unusable = |fault: &dyn fmt::Display| FetchFault::Authorities(fault.to_string());
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate = certificate.map_err(|fault| unusable(&fault))?;
+                roots.add(certificate).map_err(|fault| unusable(&fault))?;
+            }
+        }
+        None => {
+            // A system has odd certificates too; those that can be read are enough.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"there is none"));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|fault| unusable(&fault))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,298 @@
+//! The counters of the interface's section 11, behind names of our own.
+//!
+//! Labels come from the policy or from closed lists, never from a request. What a route counts is looked up
+//! once and kept beside the route ([`RouteMeter`]), so that counting a request costs a few atomic additions.
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::reason::Outcome;
+
+/// Upper bounds of the duration histograms, in seconds.
+const DURATIONS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
+];
+
+/// The label of what is not known: no module took the path, no status was sent.
+const NONE: &str = "none";
+
+/// Methods as labels; anything else is `other`.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+
+/// Every metric that Tollgate has.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    decisions: IntCounterVec,
+    duration: HistogramVec,
+    upstream_duration: HistogramVec,
+    upstream_up: IntGaugeVec,
+    masked: IntCounterVec,
+    idempotency: IntCounterVec,
+    reloads: IntCounterVec,
+    policy_info: IntGaugeVec,
+    policy_loaded: IntGauge,
+    reload_failed: IntGauge,
+    audit_records: IntCounter,
+    /// How far `audit_records` has been brought.
+    audit_seen: Mutex<u64>,
+    connections: IntGauge,
+    store_keys: IntGauge,
+    store_bytes: IntGauge,
+}
+
+/// What one route counts, each counter found once.
+#[derive(Debug)]
+pub struct RouteMeter {
+    metrics: Arc<Metrics>,
+    module: Arc<str>,
+    route: Arc<str>,
+    duration: Histogram,
+    /// By method and status.
+    requests: RwLock<HashMap<(u8, u16), IntCounter>>,
+    /// By decision.
+    decisions: RwLock<HashMap<&'static str, IntCounter>>,
+}
+
+impl Metrics {
+    /// All of them, at zero.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a mistake of ours, found by the first test.
+    pub fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let counters = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let histograms = |name: &str, help: &str, label: &str| -> Result<HistogramVec, prometheus::Error> {
+            let vec = HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATIONS.to_vec()), &[label])?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        let gauges = |name: &str, help: &str, label: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            let vec = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok(vec)
+        };
+        let audit_records = IntCounter::new("tollgate_audit_records_total", "Lines written to the audit log.")?;
+        registry.register(Box::new(audit_records.clone()))?;
+        Ok(Arc::new(Self {
+            requests: counters(
+                "tollgate_requests_total",
+                "Requests answered.",
+                &["module", "route", "method", "status"],
+            )?,
+            decisions: counters("tollgate_decisions_total", "Decisions made.", &["decision", "module"])?,
+            duration: histograms(
+                "tollgate_request_duration_seconds",
+                "From a request's head to the end of its answer.",
+                "module",
+            )?,
+            upstream_duration: histograms(
+                "tollgate_upstream_duration_seconds",
+                "From sending a request upstream to the head of the answer.",
+                "upstream",
+            )?,
+            upstream_up: gauges(
+                "tollgate_upstream_up",
+                "1 if the last attempt to reach the upstream succeeded.",
+                "upstream",
+            )?,
+            masked: counters(
+                "tollgate_masked_fields_total",
+                "Response fields and headers masked, by field class.",
+                &["class"],
+            )?,
+            idempotency: counters(
+                "tollgate_idempotency_total",
+                "Keyed writes, by what became of the key.",
+                &["outcome"],
+            )?,
+            reloads: counters(
+                "tollgate_policy_reloads_total",
+                "Attempts to load the policy, by result.",
+                &["result"],
+            )?,
+            policy_info: gauges("tollgate_policy_info", "1 for the policy in force.", "version")?,
+            policy_loaded: gauge(
+                "tollgate_policy_loaded_timestamp_seconds",
+                "When the policy in force was loaded.",
+            )?,
+            reload_failed: gauge(
+                "tollgate_policy_reload_failed",
+                "1 while the policy files on disk do not load.",
+            )?,
+            audit_records,
+            audit_seen: Mutex::new(0),
+            connections: gauge("tollgate_connections", "Client connections open.")?,
+            store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
+            store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
+            registry,
+        }))
+    }
+
+    /// The text exposition format, version 0.0.4.
+    ///
+    /// # Errors
+    /// A metric that cannot be written.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        Ok(out)
+    }
+
+    /// The meter of a route, or of requests that met none.
+    #[must_use]
+    pub fn route(self: &Arc<Self>, module: Option<&Arc<str>>, route: Option<&Arc<str>>) -> Arc<RouteMeter> {
+        let module = module.map_or_else(|| NONE.into(), Arc::clone);
+        Arc::new(RouteMeter {
+            duration: self.duration.with_label_values(&[&*module]),
+            route: route.map_or_else(|| NONE.into(), Arc::clone),
+            module,
+            metrics: Arc::clone(self),
+            requests: RwLock::default(),
+            decisions: RwLock::default(),
+        })
+    }
+
+    /// How long an upstream took to the head of its answer.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Histogram {
+        self.upstream_duration.with_label_values(&[name])
+    }
+
+    /// The counter of masked fields of a class.
+    #[must_use]
+    pub fn masked(&self, class: &str) -> IntCounter {
+        self.masked.with_label_values(&[class])
+    }
+
+    /// A keyed write, by what became of its key.
+    pub fn idempotency(&self, outcome: &str) {
+        self.idempotency.with_label_values(&[outcome]).inc();
+    }
+
+    /// A policy is in force from `at` (unix seconds) on.
+    pub fn policy_loaded(&self, version: &str, at: i64) {
+        self.reloads.with_label_values(&["success"]).inc();
+        self.policy_info.reset();
+        self.policy_info.with_label_values(&[version]).set(1);
+        self.policy_loaded.set(at);
+        self.reload_failed.set(0);
+    }
+
+    /// The files on disk do not load; the last good policy stays.
+    pub fn policy_refused(&self) {
+        self.reloads.with_label_values(&["failure"]).inc();
+        self.reload_failed.set(1);
+    }
+
+    /// Client connections open.
+    #[must_use]
+    pub fn connections(&self) -> &IntGauge {
+        &self.connections
+    }
+
+    /// What others know, brought up to date before it is shown.
+    pub fn observe(&self, audit_records: u64, store: (u64, u64), upstreams: impl Iterator<Item = (Arc<str>, bool)>) {
+        let mut seen = self.audit_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.audit_records.inc_by(audit_records.saturating_sub(*seen));
+        *seen = audit_records.max(*seen);
+        self.store_keys.set(i64::try_from(store.0).unwrap_or(i64::MAX));
+        self.store_bytes.set(i64::try_from(store.1).unwrap_or(i64::MAX));
+        for (name, up) in upstreams {
+            self.upstream_up.with_label_values(&[&*name]).set(i64::from(up));
+        }
+    }
+}
+
+impl RouteMeter {
+    /// One request, over. `status` is absent when no answer was sent.
+    pub fn count(&self, method: Option<&str>, status: Option<u16>, outcome: Outcome, took: Duration) {
+        let method = method.map_or(METHODS.len() - 1, |name| {
+            METHODS.iter().position(|own| *own == name).unwrap_or(METHODS.len() - 1)
+        });
+        let key = (u8::try_from(method).unwrap_or(u8::MAX), status.unwrap_or(0));
+        let text = METHODS.get(method).copied().unwrap_or("other");
+        count_in(&self.requests, key, || {
+            let status = status.map_or_else(|| NONE.to_owned(), |status| status.to_string());
+            self.metrics
+                .requests
+                .with_label_values(&[&*self.module, &*self.route, text, &status])
+        });
+        let decision = outcome.decision();
+        count_in(&self.decisions, decision, || {
+            self.metrics.decisions.with_label_values(&[decision, &*self.module])
+        });
+        self.duration.observe(took.as_secs_f64());
+    }
+}
+
+/// Adds one to the counter at `key`, which is looked up by its labels the first time only.
+fn count_in<K: std::hash::Hash + Eq>(
+    known: &RwLock<HashMap<K, IntCounter>>,
+    key: K,
+    find: impl FnOnce() -> IntCounter,
+) {
+    if let Some(counter) = known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        counter.inc();
+        return;
+    }
+    let counter = find();
+    counter.inc();
+    known
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(key, counter);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+
+    #[test]
+    fn a_request_is_counted_once_under_each_label() {
+        let metrics = Metrics::new().unwrap();
+        let module: Arc<str> = "ledger".into();
+        let route: Arc<str> = "/api/ledger/sync".into();
+        let meter = metrics.route(Some(&module), Some(&route));
+        meter.count(Some("POST"), Some(200), Outcome::Allowed, Duration::from_millis(3));
+        meter.count(Some("POST"), Some(200), Outcome::Allowed, Duration::from_millis(3));
+        meter.count(
+            Some("BREW"),
+            None,
+            Outcome::Refused(Reason::UnsupportedMethod),
+            Duration::ZERO,
+        );
+        metrics.observe(7, (1, 4096), [("billing".into(), true)].into_iter());
+        metrics.observe(9, (1, 4096), [("billing".into(), false)].into_iter());
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for line in [
+            r#"tollgate_requests_total{method="POST",module="ledger",route="/api/ledger/sync",status="200"} 2"#,
+            r#"tollgate_requests_total{method="other",module="ledger",route="/api/ledger/sync",status="none"} 1"#,
+            r#"tollgate_decisions_total{decision="ALLOWED",module="ledger"} 2"#,
+            r#"tollgate_decisions_total{decision="DENIED_REQUEST",module="ledger"} 1"#,
+            r#"tollgate_request_duration_seconds_count{module="ledger"} 3"#,
+            "tollgate_audit_records_total 9",
+            r#"tollgate_upstream_up{upstream="billing"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What is outside, one file each: backends, key servers, the store, the audit file, metrics, changed files.
+//!
+//! Everything here waits, and nothing here decides.
+
+pub mod backend;
+pub mod journal;
+pub mod jwks;
+pub mod metrics;
+pub mod payload;
+pub mod store;
+pub mod watch;

@@ -1,0 +1,211 @@
+//! The file of the embedded store: made, locked, verified, and taken over from an earlier life.
+
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
+};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use super::StoreFault;
+use crate::ledger::{Latest, Record, RecordKey};
+
+/// The file in the folder.
+pub(super) const FILE: &str = "keys.redb";
+
+/// What it is called until it is whole. A file of the right name that is empty or cut is damaged, not new: taken for a
+/// new one, it would forget every payment.
+const UNFINISHED: &str = "keys.redb.new";
+
+/// Held locked by the process that has the folder.
+const LOCK: &str = "lock";
+
+/// The layout of the tables.
+const FORMAT_KNOWN: u64 = 1;
+
+/// Memory for pages of the file, bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+pub(super) const RECORDS: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("records");
+pub(super) const DEADLINES: TableDefinition<'static, &'static [u8; 40], ()> = TableDefinition::new("deadlines");
+pub(super) const FACTS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("facts");
+/// The fact that says which layout the tables have.
+pub(super) const FORMAT: &str = "format";
+/// The fact that says which time was the latest seen, unix seconds.
+pub(super) const LATEST: &str = "latest";
+
+/// Locks `folder` and opens the file in it, which is made if it is not there.
+pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| StoreFault::io("the folder", &error))?;
+    let lock = lock(folder)?;
+    let file = folder.join(FILE);
+    if !file.try_exists().map_err(|error| StoreFault::io(FILE, &error))? {
+        create(folder)?;
+    }
+    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(|error| StoreFault::io(FILE, &error))?;
+    Ok((verified(|builder| builder.open(&file))?, lock))
+}
+
+/// Opens a database with the checksum of every page verified: a plain open trusts a file that was closed in order.
+pub(super) fn verified(open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>) -> Result<Database, StoreFault> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    // Debug builds of the database assert what release builds report.
+    catch_unwind(AssertUnwindSafe(|| open(&builder)))
+        .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
+        .map_err(opening)
+}
+
+fn lock(folder: &Path) -> Result<File, StoreFault> {
+    let lock = private(OpenOptions::new().create(true).truncate(false), &folder.join(LOCK))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StoreFault::InUse),
+        Err(TryLockError::Error(error)) => Err(StoreFault::io(LOCK, &error)),
+    }
+}
+
+fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
+    options
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| StoreFault::io("a file", &error))
+}
+
+/// Makes the file under another name and renames it once it is on disk, tables and all.
+fn create(folder: &Path) -> Result<(), StoreFault> {
+    let unfinished = folder.join(UNFINISHED);
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreFault::io(UNFINISHED, &error)),
+        _ => {}
+    }
+    drop(private(OpenOptions::new().create_new(true), &unfinished)?);
+    let database = verified(|builder| builder.create(&unfinished))?;
+    initialise(&database)?;
+    database.close().map_err(opening)?;
+    std::fs::rename(&unfinished, folder.join(FILE))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| StoreFault::io(FILE, &error))
+}
+
+/// Writes the tables of a new database.
+pub(super) fn initialise(database: &Database) -> Result<(), StoreFault> {
+    let write = begin(database)?;
+    {
+        let mut facts = write.open_table(FACTS)?;
+        facts.insert(FORMAT, FORMAT_KNOWN)?;
+        facts.insert(LATEST, 0)?;
+        write.open_table(RECORDS)?;
+        write.open_table(DEADLINES)?;
+    }
+    Ok(write.commit()?)
+}
+
+/// Starts a transaction that is on disk when it is committed, in two phases (see [`super::embedded`]).
+pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreFault> {
+    let mut write = database.begin_write()?;
+    write.set_two_phase_commit(true);
+    write
+        .set_durability(Durability::Immediate)
+        .map_err(|error| StoreFault::Write(error.to_string()))?;
+    Ok(write)
+}
+
+/// Verifies the format and every record of a database, and turns what ran into what is unknown. The latest time seen,
+/// and the number of keys.
+pub(super) fn adopt(database: &Database) -> Result<(Latest, u64), StoreFault> {
+    catch_unwind(AssertUnwindSafe(|| take_over(database)))
+        .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
+}
+
+fn take_over(database: &Database) -> Result<(Latest, u64), StoreFault> {
+    let write = begin(database)?;
+    // Before any other table is touched: a newer version may have other ones.
+    let latest = read_facts(&write)?;
+    let (keys, orphans) = {
+        let mut records = write.open_table(RECORDS)?;
+        let deadlines = write.open_table(DEADLINES)?;
+        let mut orphans = Vec::new();
+        for entry in records.iter()? {
+            let (key, bytes) = entry?;
+            let key = RecordKey::from_bytes(*key.value());
+            let record =
+                Record::decode(bytes.value()).map_err(|fault| StoreFault::Corrupt(format!("record {key}: {fault}")))?;
+            if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
+                return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
+            }
+            let orphan = record.clone().orphaned();
+            if orphan != record {
+                orphans.push((key, orphan));
+            }
+        }
+        if records.len()? != deadlines.len()? {
+            return Err(StoreFault::Corrupt("a deadline has no record".to_owned()));
+        }
+        // Neither a running nor an unknown record has an end, so the deadlines stay as they are.
+        for (key, orphan) in &orphans {
+            records.insert(key.as_bytes(), orphan.encode().as_slice())?;
+        }
+        (records.len()?, orphans.len())
+    };
+    if orphans == 0 {
+        write.abort()?;
+    } else {
+        write.commit()?;
+    }
+    Ok((latest, keys))
+}
+
+fn read_facts(write: &WriteTransaction) -> Result<Latest, StoreFault> {
+    let facts = write.open_table(FACTS)?;
+    let fact = |name: &str| -> Result<u64, StoreFault> {
+        facts
+            .get(name)?
+            .map(|value| value.value())
+            .ok_or_else(|| StoreFault::Corrupt(format!("the file does not say its {name}")))
+    };
+    match fact(FORMAT)? {
+        FORMAT_KNOWN => Ok(Latest::new(fact(LATEST)?)),
+        found if found > FORMAT_KNOWN => Err(StoreFault::Newer {
+            found,
+            known: FORMAT_KNOWN,
+        }),
+        found => Err(StoreFault::Corrupt(format!("there is no format {found}"))),
+    }
+}
+
+/// What the database says while it opens: an I/O fault is one of opening, not of writing.
+fn opening(error: DatabaseError) -> StoreFault {
+    match StoreFault::from(error) {
+        StoreFault::Write(what) => StoreFault::Io(what),
+        other => other,
+    }
+}
+
+/// A key of the deadline table: the time, big-endian so that it sorts, and the record's key.
+pub(super) fn deadline(at: u64, key: &[u8; 32]) -> [u8; 40] {
+    let mut out = [0; 40];
+    let (time, name) = out.split_at_mut(8);
+    time.copy_from_slice(&at.to_be_bytes());
+    name.copy_from_slice(key);
+    out
+}
+
+/// The time and the record's key.
+pub(super) fn split(bytes: &[u8; 40]) -> (u64, RecordKey) {
+    let mut time = [0; 8];
+    let mut name = [0; 32];
+    let (head, tail) = bytes.split_at(8);
+    time.copy_from_slice(head);
+    name.copy_from_slice(tail);
+    (u64::from_be_bytes(time), RecordKey::from_bytes(name))
+}

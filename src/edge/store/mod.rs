@@ -1,0 +1,253 @@
+//! The keys that were used, on disk (S1.8; interface, section 6).
+//!
+//! Any number of single-threaded runtimes ask; one thread writes. Whatever waits when the writer is free shares one
+//! commit, so that a disk which syncs a few thousand times a second takes tens of thousands of keys. Nothing is
+//! acknowledged that is not on disk.
+//!
+//! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
+
+mod embedded;
+mod faults;
+mod file;
+mod queue;
+mod writer;
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::ledger::{Fingerprint, Record, RecordKey, Reserved, Ruling, Verdict};
+use embedded::{Answer, Embedded, Request, Settlement};
+use queue::{Parcel, Queue};
+
+pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SWEEP};
+pub use faults::StoreFault;
+pub use queue::{MAX_LIVE, MAX_QUEUED};
+
+/// A handle on the store of a folder. Clones share it; the last one (with the last [`Reservation`]) writes what waits
+/// and closes the file.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Arc<Queue>,
+    writer: Option<JoinHandle<()>>,
+    file: PathBuf,
+}
+
+/// What a reservation comes to.
+#[derive(Debug)]
+pub enum Claim {
+    /// The key is on disk, and this request is the one that runs.
+    Granted(Reservation),
+    /// It is not; never [`Verdict::Proceed`].
+    Refused(Verdict),
+}
+
+/// The right, and the duty, to run a keyed request once and to say what became of it.
+///
+/// Dropped without a word, the outcome counts as unknown: whoever held this may have sent something.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped makes the outcome of its request unknown"]
+pub struct Reservation {
+    /// Absent once settled.
+    reserved: Option<Reserved>,
+    shared: Arc<Shared>,
+}
+
+/// Figures for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// How many keys stand on disk.
+    pub keys: u64,
+    /// Size of the file, bytes.
+    pub file_bytes: u64,
+    /// How many commits were made since the start.
+    pub commits: u64,
+    /// How many requests wait for the writer.
+    pub waiting: usize,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made if it is not there (mode 0700; the file, 0600).
+    ///
+    /// Verifies every page and every record, and turns what ran in an earlier life into an unknown outcome. Reads the
+    /// whole file, so it blocks for some seconds a gigabyte: for the start of the program only.
+    ///
+    /// # Errors
+    /// [`StoreFault::InUse`], [`StoreFault::Newer`], [`StoreFault::Corrupt`], [`StoreFault::Io`].
+    pub fn open(folder: &Path) -> Result<Self, StoreFault> {
+        let engine = Embedded::open(folder)?;
+        Self::start(engine, folder.join(embedded::FILE), Queue::default())
+    }
+
+    fn start(engine: Embedded, file: PathBuf, queue: Queue) -> Result<Self, StoreFault> {
+        let queue = Arc::new(queue);
+        let writer = writer::spawn(engine, Arc::clone(&queue))?;
+        Ok(Self(Arc::new(Shared {
+            queue,
+            writer: Some(writer),
+            file,
+        })))
+    }
+
+    /// Claims a key for a request. `keep` is how long it is remembered once finished; `now` in unix seconds.
+    ///
+    /// A caller that goes away before it has the reservation has sent nothing: the key is released.
+    ///
+    /// # Errors
+    /// [`StoreFault::Busy`] and [`StoreFault::Full`], which pass; otherwise the store has closed for good.
+    pub async fn reserve(
+        &self,
+        key: RecordKey,
+        fingerprint: Fingerprint,
+        keep: Duration,
+        now: u64,
+    ) -> Result<Claim, StoreFault> {
+        let request = Request::Reserve {
+            key,
+            fingerprint,
+            keep,
+            now,
+        };
+        match self.ask(request).await? {
+            Answer::Reserved(reserved) => Ok(Claim::Granted(Reservation {
+                reserved: Some(reserved),
+                shared: Arc::clone(&self.0),
+            })),
+            Answer::Refused(verdict) => Ok(Claim::Refused(verdict)),
+            Answer::Full => Err(StoreFault::Full),
+            _ => Err(StoreFault::Closed),
+        }
+    }
+
+    /// What stands under a key.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`].
+    pub async fn show(&self, key: RecordKey) -> Result<Option<Record>, StoreFault> {
+        match self.ask(Request::Show { key }).await? {
+            Answer::Shown(record) => Ok(record),
+            _ => Err(StoreFault::Closed),
+        }
+    }
+
+    /// Up to [`MAX_LISTED`] keys that run or whose outcome is unknown, in the order of their names, after `after`.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`].
+    pub async fn unsettled(&self, after: Option<RecordKey>) -> Result<Vec<(RecordKey, Record)>, StoreFault> {
+        match self.ask(Request::List { after }).await? {
+            Answer::Listed(records) => Ok(records),
+            _ => Err(StoreFault::Closed),
+        }
+    }
+
+    /// Writes down an operator's word on an unknown outcome; false when the outcome of `key` is not unknown.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`].
+    pub async fn rule(&self, key: RecordKey, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
+        match self.ask(Request::Rule { key, ruling, now }).await? {
+            Answer::Ruled(done) => Ok(done),
+            _ => Err(StoreFault::Closed),
+        }
+    }
+
+    /// Whether the store takes requests. Once it does not, it never does again in this life.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.0.queue.is_open()
+    }
+
+    /// Figures for metrics; asks the file system for the size of the file.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let figures = self.0.queue.figures();
+        Stats {
+            keys: figures.keys,
+            commits: figures.commits,
+            waiting: figures.waiting,
+            file_bytes: std::fs::metadata(&self.0.file).map_or(0, |file| file.len()),
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, StoreFault> {
+        let reply = self.0.queue.ask(request)?;
+        reply.await.map_err(|_| StoreFault::Closed)?.map(Parcel::open)
+    }
+}
+
+impl Reservation {
+    /// The backend gave a whole answer, of any status. Answer the client only after this has returned.
+    ///
+    /// An id longer than [`crate::ledger::MAX_TRANSACTION_ID`] is left out.
+    ///
+    /// # Errors
+    /// The outcome is not known to be on disk; the key is found unknown, or finished, when the store is opened again.
+    pub async fn complete(self, status: u16, transaction_id: Option<Box<str>>, now: u64) -> Result<(), StoreFault> {
+        let settlement = Settlement::Complete {
+            status,
+            transaction_id,
+            now,
+        };
+        self.settle(settlement).await
+    }
+
+    /// Surely not a byte was sent: the key is free again.
+    ///
+    /// # Errors
+    /// The key is not known to be free; it is found unknown when the store is opened again.
+    pub async fn release(self) -> Result<(), StoreFault> {
+        self.settle(Settlement::Release).await
+    }
+
+    /// Something may have been sent, and no whole answer came.
+    ///
+    /// # Errors
+    /// That is not known to be on disk; the key is found unknown when the store is opened again.
+    pub async fn unknown(self, now: u64) -> Result<(), StoreFault> {
+        self.settle(Settlement::Unknown { now: Some(now) }).await
+    }
+
+    async fn settle(mut self, settlement: Settlement) -> Result<(), StoreFault> {
+        let Some(reserved) = self.reserved.take() else {
+            return Err(StoreFault::Closed);
+        };
+        let reply = self.shared.queue.settle(reserved, settlement)?;
+        match reply.await.map_err(|_| StoreFault::Closed)?.map(Parcel::open)? {
+            Answer::Settled => Ok(()),
+            _ => Err(StoreFault::Closed),
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(reserved) = self.reserved.take() {
+            // Nobody waits for the reply. A closed store needs no word: what runs is unknown when it is opened again.
+            let _ = self.shared.queue.settle(reserved, Settlement::Unknown { now: None });
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Never runs on the writer's own thread, which holds the queue and nothing else of this.
+    fn drop(&mut self) {
+        self.queue.close();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Between those who ask and the one who writes: a bounded queue.
+//!
+//! Settling never meets a full queue. A reservation that was granted has its place until it is settled, for a payment
+//! that was made must be written down however busy the store is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+use super::StoreFault;
+use super::embedded::{Answer, MAX_BATCH, Request, Settlement};
+use crate::ledger::Reserved;
+
+/// Most requests that wait for the writer, besides settlements; one more is [`StoreFault::Busy`].
+pub const MAX_QUEUED: usize = 4096;
+
+/// Most requests that wait plus reservations not yet settled; one more is [`StoreFault::Busy`]. Bounds the settlements
+/// that can wait, too.
+pub const MAX_LIVE: usize = 32_768;
+
+/// A request, and where its answer goes.
+pub(super) struct Job {
+    pub(super) request: Request,
+    pub(super) reply: oneshot::Sender<Result<Parcel, StoreFault>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    max_queued: usize,
+    max_live: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Those among the jobs that are not settlements.
+    queued: usize,
+    /// Waiting requests and reservations not yet settled.
+    live: usize,
+    phase: Phase,
+    keys: u64,
+    commits: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Takes everything.
+    Open,
+    /// Takes settlements, and ends when nothing waits.
+    Draining,
+    /// Takes nothing.
+    Ended,
+}
+
+/// What the metrics want to know.
+pub(super) struct Figures {
+    pub(super) keys: u64,
+    pub(super) commits: u64,
+    pub(super) waiting: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self::with_limits(MAX_QUEUED, MAX_LIVE)
+    }
+}
+
+impl Queue {
+    pub(super) fn with_limits(max_queued: usize, max_live: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                jobs: VecDeque::new(),
+                queued: 0,
+                live: 0,
+                phase: Phase::Open,
+                keys: 0,
+                commits: 0,
+            }),
+            ready: Condvar::new(),
+            max_queued,
+            max_live,
+        }
+    }
+
+    /// Queues a request that may be refused.
+    pub(super) fn ask(&self, request: Request) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Err(StoreFault::Closed);
+        }
+        if state.queued >= self.max_queued || state.live >= self.max_live {
+            return Err(StoreFault::Busy);
+        }
+        state.queued += 1;
+        state.live += 1;
+        Ok(self.push(state, request))
+    }
+
+    /// Queues a settlement, which has its place already.
+    pub(super) fn settle(
+        &self,
+        reserved: Reserved,
+        settlement: Settlement,
+    ) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
+        let state = self.lock();
+        if state.phase == Phase::Ended {
+            return Err(StoreFault::Closed);
+        }
+        Ok(self.push(state, Request::Settle { reserved, settlement }))
+    }
+
+    fn push(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        request: Request,
+    ) -> oneshot::Receiver<Result<Parcel, StoreFault>> {
+        let (reply, receiver) = oneshot::channel();
+        state.jobs.push_back(Job { request, reply });
+        drop(state);
+        self.ready.notify_one();
+        receiver
+    }
+
+    /// Waits for work and takes up to [`MAX_BATCH`] of it; empty when the queue has ended.
+    pub(super) fn take(&self) -> Vec<Job> {
+        let mut state = self.lock();
+        while state.jobs.is_empty() && state.phase == Phase::Open {
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.jobs.is_empty() {
+            state.phase = Phase::Ended;
+        }
+        let count = state.jobs.len().min(MAX_BATCH);
+        let batch: Vec<Job> = state.jobs.drain(..count).collect();
+        let asked = batch.iter().filter(|job| !job.request.is_settlement()).count();
+        state.queued = state.queued.saturating_sub(asked);
+        batch
+    }
+
+    /// Takes note of a batch that is done: every answer but a reservation gives its place back.
+    pub(super) fn done(&self, answers: &[Answer], keys: u64, committed: bool) {
+        let ended = answers
+            .iter()
+            .filter(|answer| !matches!(answer, Answer::Reserved(_)))
+            .count();
+        let mut state = self.lock();
+        state.live = state.live.saturating_sub(ended);
+        state.keys = keys;
+        state.commits += u64::from(committed);
+    }
+
+    /// Takes no more requests; what waits is still written.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// Takes nothing any more; whoever waits hears that the store has closed.
+    pub(super) fn end(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Ended;
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(jobs);
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().phase == Phase::Open
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let state = self.lock();
+        Figures {
+            keys: state.keys,
+            commits: state.commits,
+            waiting: state.jobs.len(),
+        }
+    }
+
+    /// Nothing under the lock can leave it half-done, so a poisoned one is as good as any.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.request.fmt(f)
+    }
+}
+
+/// An answer on its way. A reservation that does not arrive is released, for nobody has sent anything with it.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    answer: Option<Answer>,
+    queue: Arc<Queue>,
+}
+
+impl Parcel {
+    pub(super) const fn new(answer: Answer, queue: Arc<Queue>) -> Self {
+        Self {
+            answer: Some(answer),
+            queue,
+        }
+    }
+
+    /// It has arrived.
+    pub(super) fn open(mut self) -> Answer {
+        self.answer.take().unwrap_or(Answer::Settled)
+    }
+}
+
+impl Drop for Parcel {
+    fn drop(&mut self) {
+        if let Some(Answer::Reserved(reserved)) = self.answer.take() {
+            let _ = self.queue.settle(reserved, Settlement::Release);
+        }
+    }
+}

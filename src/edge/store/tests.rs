@@ -1,0 +1,351 @@
+//! The store as its users meet it: claims, limits, lives.
+
+use redb::backends::InMemoryBackend;
+use redb::{Builder, Database};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Barrier, mpsc};
+use std::thread;
+
+use super::*;
+
+pub(super) const KEEP: Duration = Duration::from_secs(100);
+pub(super) const NOW: u64 = 1000;
+
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+pub(super) fn key(of: usize) -> RecordKey {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&of.to_be_bytes());
+    RecordKey::from_bytes(bytes)
+}
+
+pub(super) fn fingerprint(of: u8) -> Fingerprint {
+    Fingerprint::from_bytes([of; 32])
+}
+
+fn claim(store: &Store, of: usize, now: u64) -> Claim {
+    wait(store.reserve(key(of), fingerprint(1), KEEP, now)).unwrap()
+}
+
+pub(super) fn granted(store: &Store, of: usize, now: u64) -> Reservation {
+    match claim(store, of, now) {
+        Claim::Granted(reservation) => reservation,
+        Claim::Refused(verdict) => panic!("{verdict:?}"),
+    }
+}
+
+pub(super) fn refused(store: &Store, of: usize, now: u64) -> Verdict {
+    match claim(store, of, now) {
+        Claim::Granted(_) => Verdict::Proceed,
+        Claim::Refused(verdict) => verdict,
+    }
+}
+
+pub(super) fn duplicate(id: &str, completed_at: u64) -> Verdict {
+    Verdict::Duplicate {
+        status: 201,
+        transaction_id: Some(id.into()),
+        completed_at,
+    }
+}
+
+fn complete(reservation: Reservation, id: &str, now: u64) {
+    wait(reservation.complete(201, Some(id.into()), now)).unwrap();
+}
+
+fn in_memory() -> Embedded {
+    let database = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
+    file::initialise(&database).unwrap();
+    Embedded::verify(database, None).unwrap()
+}
+
+pub(super) fn started(engine: Embedded, queue: Queue) -> Store {
+    Store::start(engine, PathBuf::new(), queue).unwrap()
+}
+
+fn reserve(of: usize, now: u64) -> Request {
+    Request::Reserve {
+        key: key(of),
+        fingerprint: fingerprint(1),
+        keep: KEEP,
+        now,
+    }
+}
+
+/// Reserves and completes keys, a batch at a time.
+fn finish(engine: &mut Embedded, keys: std::ops::Range<usize>, now: u64) {
+    let answers = engine.run(keys.map(|of| reserve(of, now)).collect()).unwrap().answers;
+    let settle = |answer| match answer {
+        Answer::Reserved(reserved) => Request::Settle {
+            reserved,
+            settlement: Settlement::Complete {
+                status: 201,
+                transaction_id: None,
+                now,
+            },
+        },
+        other => panic!("{other:?}"),
+    };
+    engine.run(answers.into_iter().map(settle).collect()).unwrap();
+}
+
+#[test]
+fn a_key_is_granted_once_and_remembered_as_long_as_asked() {
+    let store = started(in_memory(), Queue::default());
+    let first = granted(&store, 1, NOW);
+    assert_eq!(refused(&store, 1, NOW), Verdict::InProgress);
+    let other = wait(store.reserve(key(1), fingerprint(2), KEEP, NOW)).unwrap();
+    assert!(matches!(other, Claim::Refused(Verdict::Reused)));
+    complete(first, "t1", NOW + 5);
+    assert_eq!(refused(&store, 1, NOW + 104), duplicate("t1", NOW + 5));
+    complete(granted(&store, 1, NOW + 105), "t2", NOW + 105);
+    assert_eq!(refused(&store, 1, NOW + 105), duplicate("t2", NOW + 105));
+}
+
+#[test]
+fn what_was_surely_not_sent_is_free_and_what_may_have_been_is_unknown() {
+    let store = started(in_memory(), Queue::default());
+    wait(granted(&store, 1, NOW).release()).unwrap();
+    wait(granted(&store, 1, NOW).unknown(NOW + 1)).unwrap();
+    assert_eq!(refused(&store, 1, u64::MAX), Verdict::Unknown { since: NOW + 1 });
+    drop(granted(&store, 2, NOW));
+    assert_eq!(
+        refused(&store, 2, NOW + 1),
+        Verdict::Unknown { since: NOW },
+        "dropped without a word"
+    );
+    // Not even begun: the reservation is in the future that is dropped.
+    drop(granted(&store, 3, NOW).complete(201, None, NOW));
+    assert_eq!(refused(&store, 3, NOW + 1), Verdict::Unknown { since: NOW });
+}
+
+#[test]
+fn a_reservation_that_does_not_arrive_is_released() {
+    let store = started(in_memory(), Queue::default());
+    let arrived = wait(store.0.queue.ask(reserve(1, NOW)).unwrap()).unwrap().unwrap();
+    drop(arrived);
+    assert_eq!(wait(store.show(key(1))), Ok(None));
+    drop(store.0.queue.ask(reserve(2, NOW)).unwrap());
+    // The first look may share a commit with the reservation; when it is answered, the release waits.
+    wait(store.show(key(2))).unwrap();
+    assert_eq!(wait(store.show(key(2))), Ok(None));
+}
+
+#[test]
+fn one_of_64_runtimes_gets_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let barrier = Barrier::new(64);
+    let (tell, told) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            let (store, tell, barrier) = (store.clone(), tell.clone(), &barrier);
+            scope.spawn(move || {
+                barrier.wait();
+                tell.send(claim(&store, 1, NOW)).unwrap();
+            });
+        }
+    });
+    let claims: Vec<Claim> = told.try_iter().collect();
+    let granted = claims.iter().filter(|claim| matches!(claim, Claim::Granted(_))).count();
+    let running = |claim: &&Claim| matches!(claim, Claim::Refused(Verdict::InProgress));
+    assert_eq!((granted, claims.iter().filter(running).count()), (1, 63));
+    assert_eq!(store.stats().commits, 1, "who is refused costs no commit");
+}
+
+#[test]
+fn what_waits_shares_a_commit() {
+    for (count, commits) in [(1, 1), (MAX_BATCH, 1), (MAX_BATCH + 1, 2)] {
+        let queue = Queue::default();
+        let replies: Vec<_> = (0..count).map(|of| queue.ask(reserve(of, NOW)).unwrap()).collect();
+        let store = started(in_memory(), queue);
+        let arrived: Vec<_> = replies.into_iter().map(|reply| wait(reply).unwrap().unwrap()).collect();
+        let stats = store.stats();
+        assert_eq!((stats.commits, stats.keys, stats.waiting), (commits, count as u64, 0));
+        drop(arrived);
+    }
+}
+
+#[test]
+fn the_queue_is_bounded_but_not_for_settlements() {
+    let queue = Queue::with_limits(2, 3);
+    let _waiting = [queue.ask(reserve(1, NOW)).unwrap(), queue.ask(reserve(2, NOW)).unwrap()];
+    assert_eq!(queue.ask(reserve(3, NOW)).unwrap_err(), StoreFault::Busy);
+    let record = Record::running(fingerprint(1), NOW, KEEP);
+    let reserved = Reserved::on_disk(key(4), record).unwrap();
+    assert!(queue.settle(reserved, Settlement::Release).is_ok());
+    assert_eq!(queue.take().len(), 3);
+    // The two are not done yet, so there is place for one.
+    assert!(queue.ask(reserve(3, NOW)).is_ok());
+    assert_eq!(queue.ask(reserve(4, NOW)).unwrap_err(), StoreFault::Busy);
+    queue.done(&[Answer::Full], 0, false);
+    assert!(queue.ask(reserve(4, NOW)).is_ok());
+}
+
+#[test]
+fn reservations_are_bounded_until_they_are_settled() {
+    let store = started(in_memory(), Queue::with_limits(8, 2));
+    let (one, two) = (granted(&store, 1, NOW), granted(&store, 2, NOW));
+    let third = wait(store.reserve(key(3), fingerprint(1), KEEP, NOW));
+    assert_eq!(third.unwrap_err(), StoreFault::Busy);
+    complete(one, "t", NOW);
+    wait(granted(&store, 3, NOW).release()).unwrap();
+    drop(two);
+    assert!(store.is_healthy());
+}
+
+#[test]
+fn keys_on_disk_are_bounded() {
+    let store = started(in_memory().limit_keys(2), Queue::default());
+    complete(granted(&store, 1, NOW), "t", NOW);
+    let two = granted(&store, 2, NOW);
+    let third = wait(store.reserve(key(3), fingerprint(1), KEEP, NOW));
+    assert_eq!(third.unwrap_err(), StoreFault::Full);
+    assert_eq!(refused(&store, 1, NOW), duplicate("t", NOW));
+    wait(two.release()).unwrap();
+    drop(granted(&store, 3, NOW));
+    assert!(store.is_healthy());
+}
+
+#[test]
+fn what_has_expired_is_swept_a_bounded_number_at_a_time() {
+    let mut engine = in_memory();
+    for batch in 0..3 {
+        finish(&mut engine, batch * 200..(batch + 1) * 200, NOW);
+    }
+    assert_eq!(engine.keys(), 600);
+    engine.run(vec![reserve(1000, NOW + 99)]).unwrap();
+    assert_eq!(engine.keys(), 601, "not before its time");
+    let look = vec![Request::Show { key: key(1) }];
+    assert!(!engine.run(look).unwrap().committed);
+    engine.run(vec![reserve(1001, NOW + 100)]).unwrap();
+    assert_eq!(engine.keys(), 602 - MAX_SWEEP as u64);
+    engine.run(vec![reserve(1002, NOW + 100)]).unwrap();
+    assert_eq!(engine.keys(), 3);
+    engine.run(vec![reserve(1003, u64::MAX)]).unwrap();
+    assert_eq!(engine.keys(), 4, "what runs stays");
+}
+
+#[test]
+fn nothing_is_swept_that_somebody_in_the_batch_still_sees() {
+    let mut engine = in_memory();
+    finish(&mut engine, 0..1, NOW);
+    engine.run(vec![reserve(1, NOW + 500), reserve(2, NOW + 50)]).unwrap();
+    assert_eq!(engine.keys(), 3);
+}
+
+#[test]
+fn a_clock_that_went_back_shortens_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    complete(granted(&store, 1, NOW), "t1", NOW);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(refused(&store, 1, 0), duplicate("t1", NOW));
+    complete(granted(&store, 2, 10), "t2", 20);
+    assert_eq!(refused(&store, 2, NOW + 99), duplicate("t2", 20));
+}
+
+#[test]
+fn what_ran_in_an_earlier_life_is_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    complete(granted(&store, 1, NOW), "t1", NOW);
+    std::mem::forget(granted(&store, 2, NOW));
+    let image = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join(embedded::FILE), image.path().join(embedded::FILE)).unwrap();
+
+    let store = Store::open(image.path()).unwrap();
+    assert_eq!(refused(&store, 1, NOW), duplicate("t1", NOW));
+    assert_eq!(refused(&store, 2, NOW), Verdict::Unknown { since: NOW });
+    assert_eq!(store.stats().keys, 2);
+}
+
+#[test]
+fn an_operator_lists_and_rules() {
+    let mut engine = in_memory();
+    finish(&mut engine, 0..10, NOW);
+    for first in [100, 300] {
+        engine
+            .run((first..first + 200).map(|of| reserve(of, NOW)).collect())
+            .unwrap();
+    }
+    let store = started(engine, Queue::default());
+    let listed = wait(store.unsettled(None)).unwrap();
+    assert_eq!(listed.len(), MAX_LISTED);
+    assert_eq!(listed[0].0, key(100));
+    let rest = wait(store.unsettled(Some(listed[MAX_LISTED - 1].0))).unwrap();
+    assert_eq!((rest[0].0, rest.len()), (key(100 + MAX_LISTED), 400 - MAX_LISTED));
+
+    assert_eq!(wait(store.rule(key(100), Ruling::Free, NOW)), Ok(false), "it runs");
+    assert_eq!(wait(store.rule(key(0), Ruling::Free, NOW)), Ok(false), "it is done");
+    assert_eq!(
+        wait(store.rule(key(999), Ruling::Free, NOW)),
+        Ok(false),
+        "there is none"
+    );
+    for of in [1000, 1001] {
+        wait(granted(&store, of, NOW).unknown(NOW)).unwrap();
+    }
+    let done = Ruling::Done {
+        status: 201,
+        transaction_id: Some("t".into()),
+    };
+    assert_eq!(wait(store.rule(key(1000), done, NOW + 9)), Ok(true));
+    assert_eq!(refused(&store, 1000, NOW + 108), duplicate("t", NOW + 9));
+    assert_eq!(wait(store.rule(key(1001), Ruling::Free, NOW)), Ok(true));
+    assert_eq!(wait(store.show(key(1001))), Ok(None));
+}
+
+#[test]
+fn a_folder_has_one_user_and_tells_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("a/b");
+    let store = Store::open(&inner).unwrap();
+    assert_eq!(Store::open(&inner).unwrap_err(), StoreFault::InUse);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&inner), 0o700);
+    assert_eq!(mode(&inner.join(embedded::FILE)), 0o600);
+    assert!(store.stats().file_bytes > 0);
+    drop(store);
+    assert!(Store::open(&inner).is_ok());
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_a_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(matches!(Store::open(&file), Err(StoreFault::Io(_))));
+    std::fs::create_dir(folder.path().join("lock")).unwrap();
+    assert!(matches!(Store::open(folder.path()), Err(StoreFault::Io(_))));
+}
+
+#[test]
+fn a_newer_or_nameless_format_is_refused() {
+    for (format, expected) in [
+        (Some(2), StoreFault::Newer { found: 2, known: 1 }),
+        (Some(0), StoreFault::Corrupt("there is no format 0".to_owned())),
+        (None, StoreFault::Corrupt("the file does not say its format".to_owned())),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Store::open(folder.path()).unwrap());
+        let database = Database::open(folder.path().join(embedded::FILE)).unwrap();
+        let write = database.begin_write().unwrap();
+        {
+            let mut facts = write.open_table(file::FACTS).unwrap();
+            match format {
+                Some(format) => facts.insert(file::FORMAT, format).unwrap(),
+                None => facts.remove(file::FORMAT).unwrap(),
+            };
+        }
+        write.commit().unwrap();
+        drop(database);
+        assert_eq!(Store::open(folder.path()).unwrap_err(), expected);
+    }
+}

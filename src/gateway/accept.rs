@@ -1,0 +1,252 @@
+//! First step: a request that is small enough and names one target, one host and one framing.
+//!
+//! Hyper accepts more than a relay may (several hosts, any method, a foreign authority, `Content-Length` beside
+//! `Transfer-Encoding`); what two readers could read differently is refused here, before anything else is looked at.
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::uri::Authority;
+use http::{Method, Request, Version, request};
+use hyper::body::{Body, Incoming};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use crate::reason::Reason;
+
+/// Methods that may be routed at all.
+pub(super) const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
+/// Longest host name with its port, in bytes (RFC 1035's 253 and a port).
+const MAX_HOST: usize = 259;
+
+/// Fields that steer what Tollgate does: two of one are refused.
+const ONCE: [&str; 7] = [
+    "authorization",
+    "host",
+    "if-match",
+    "x-idempotency-key",
+    "idempotency-key",
+    "content-type",
+    "content-length",
+];
+
+/// Limits on a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// All names and values of the header section, in bytes.
+    pub header_bytes: usize,
+    /// The request target, in bytes.
+    pub uri_bytes: usize,
+    /// The body, in bytes.
+    pub body_bytes: u64,
+    /// How long the body may take.
+    pub body_timeout: Duration,
+}
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address; loopback for a socket file.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// Whether its bytes had a `Content-Length` that hyper dropped for the sake of a `Transfer-Encoding`.
+    pub two_framings: bool,
+}
+
+/// A request with one target, one host and one framing.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    /// The head.
+    pub head: request::Parts,
+    /// The host that the client asked for.
+    pub host: Authority,
+    /// The body, not yet read.
+    pub body: Incoming,
+}
+
+/// Checks the head.
+pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) -> Result<Accepted, Refusal> {
+    let (head, body) = request.into_parts();
+    if !METHODS.contains(&head.method) {
+        return Err(Refusal::methods(Reason::UnsupportedMethod, METHODS.to_vec()));
+    }
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    if target > limits.uri_bytes {
+        return Err(Reason::UriTooLong.into());
+    }
+    let size: usize = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    if size > limits.header_bytes {
+        return Err(Reason::HeadersTooLarge.into());
+    }
+    if body.size_hint().lower() > limits.body_bytes {
+        return Err(Reason::BodyTooLarge.into());
+    }
+    one_framing(&head, peer)?;
+    for name in ONCE {
+        if head.headers.get_all(name).iter().nth(1).is_some() {
+            return Err(Refusal::because(
+                Reason::AmbiguousRequest,
+                format!("two `{name}` headers"),
+            ));
+        }
+    }
+    let host = one_host(&head)?;
+    Ok(Accepted { head, host, body })
+}
+
+/// RFC 9112, 6.1: a relay accepts exactly one way to tell where the body ends.
+fn one_framing(head: &request::Parts, peer: Peer) -> Result<(), Refusal> {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    let alone = !head.headers.contains_key(header::CONTENT_LENGTH) && !peer.two_framings;
+    if exact && alone && head.version == Version::HTTP_11 {
+        return Ok(());
+    }
+    Err(Refusal::because(
+        Reason::AmbiguousRequest,
+        "the body's framing is ambiguous",
+    ))
+}
+
+/// RFC 9112, 3.2: one `Host`, and an absolute target or `:authority` that agrees with it.
+fn one_host(head: &request::Parts) -> Result<Authority, Refusal> {
+    let ambiguous = |why| Refusal::because(Reason::AmbiguousRequest, why);
+    let named = head
+        .headers
+        .get(header::HOST)
+        .map(|value| parse_host(value.as_bytes()).ok_or_else(|| ambiguous("the host is malformed")))
+        .transpose()?;
+    let target = head
+        .uri
+        .authority()
+        .map(|authority| {
+            parse_host(authority.as_str().as_bytes()).ok_or_else(|| ambiguous("the target's host is malformed"))
+        })
+        .transpose()?;
+    match (named, target) {
+        (None, Some(host)) if head.version == Version::HTTP_2 => Ok(host),
+        (Some(host), None) => Ok(host),
+        (Some(host), Some(target)) if host.as_str().eq_ignore_ascii_case(target.as_str()) => Ok(host),
+        (Some(_), Some(_)) => Err(ambiguous("the target names another host")),
+        (None, _) => Err(ambiguous("there is no host")),
+    }
+}
+
+/// A name or address with an optional port: no userinfo, no list, no path.
+fn parse_host(bytes: &[u8]) -> Option<Authority> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    if bytes.is_empty() || bytes.len() > MAX_HOST || !bytes.iter().all(plain) {
+        return None;
+    }
+    let authority = Authority::try_from(bytes).ok()?;
+    let (host, port) = (authority.host(), authority.port());
+    let rest = authority.as_str().strip_prefix(host)?;
+    let port_is_whole = rest.is_empty() || port.is_some_and(|port| rest.strip_prefix(':') == Some(port.as_str()));
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host_is_whole = match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && !host.contains(['[', ']', ':']),
+    };
+    (port_is_whole && host_is_whole).then_some(authority)
+}
+
+/// The client's address: the peer's, or what the nearest proxies that are trusted say of it.
+pub(super) fn source(headers: &HeaderMap, peer: IpAddr, trusted: &[ipnet::IpNet]) -> IpAddr {
+    let mut source = peer.to_canonical();
+    if !crate::policy::within(trusted, source) {
+        return source;
+    }
+    let forwarded = HeaderName::from_static("x-forwarded-for");
+    let values: Vec<&str> = headers
+        .get_all(forwarded)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    for text in values.iter().rev().flat_map(|value| value.rsplit(',')) {
+        // What cannot be read was not written by a proxy of ours: the chain of trust ends before it.
+        let Ok(address) = text.trim().parse::<IpAddr>() else {
+            break;
+        };
+        source = address.to_canonical();
+        if !crate::policy::within(trusted, source) {
+            break;
+        }
+    }
+    source
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_one_name_or_address_and_perhaps_a_port() {
+        for good in [
+            "gw",
+            "gw.example",
+            "GW.Example.",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "gw:443",
+        ] {
+            assert!(parse_host(good.as_bytes()).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "a, b",
+            "u@gw",
+            "gw/../x",
+            "gw;proto=http",
+            "gw:99999",
+            "gw:",
+            "gw:8a",
+            "[::1",
+            "::1",
+            "gw:80:80",
+            "a b",
+            "gw?x",
+            "gw#x",
+            "\u{e9}",
+            "[gw]",
+        ] {
+            assert!(parse_host(bad.as_bytes()).is_none(), "{bad}");
+        }
+        assert!(parse_host("a".repeat(MAX_HOST).as_bytes()).is_some());
+        assert!(parse_host("a".repeat(MAX_HOST + 1).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let ask = |peer: &str, forwarded: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", value.parse().unwrap());
+            }
+            source(&headers, peer.parse().unwrap(), &trusted).to_string()
+        };
+        assert_eq!(ask("192.0.2.1", &["127.0.0.1"]), "192.0.2.1");
+        assert_eq!(ask("10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(ask("::ffff:10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(ask("10.0.0.1", &["127.0.0.1, 192.0.2.7"]), "192.0.2.7");
+        assert_eq!(ask("10.0.0.1", &["192.0.2.7, 10.0.0.2"]), "192.0.2.7");
+        assert_eq!(ask("10.0.0.1", &["192.0.2.7", "10.0.0.2"]), "192.0.2.7");
+        assert_eq!(ask("10.0.0.1", &["rubbish, 10.0.0.3"]), "10.0.0.3");
+        assert_eq!(ask("10.0.0.1", &[]), "10.0.0.1");
+    }
+}

@@ -1,0 +1,285 @@
+//! Sixth step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Authority;
+use http::{Method, Request, StatusCode, Uri, Version, response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::guard::Turn;
+use super::identify::Identity;
+use super::refusal::Refusal;
+use super::view::View;
+use crate::call::document::{self, Located};
+use crate::call::{Call, headers};
+use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
+use crate::edge::payload::{Payload, UploadFault};
+use crate::edge::store::Reservation;
+use crate::ledger::MAX_TRANSACTION_ID;
+use crate::policy::Permit;
+use crate::policy::parts::TransactionId;
+use crate::reason::Reason;
+
+/// A backend's answer, with what belonged to its connection gone.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// Status and headers.
+    pub head: response::Parts,
+    /// The body.
+    pub body: ReplyBody,
+    /// Longest wait for the next bytes of the body.
+    pub patience: Duration,
+}
+
+/// The body of a backend's answer.
+#[derive(Debug)]
+pub(super) enum ReplyBody {
+    /// Read already, because a keyed write's outcome is on disk before its answer goes back.
+    Whole(Bytes),
+    /// Still on the wire.
+    Wire(Incoming, Lease),
+}
+
+/// Everything that a request upstream is made of.
+#[derive(Debug)]
+pub(super) struct Outgoing<'a> {
+    pub(super) call: Call,
+    /// The host that the client asked for.
+    pub(super) host: &'a Authority,
+    /// Whether it came over TLS.
+    pub(super) tls: bool,
+    pub(super) request_id: &'a HeaderValue,
+    pub(super) caller: Option<&'a Arc<Identity>>,
+    pub(super) permit: &'a Permit,
+    /// What the caller sees of the answer, if not all.
+    pub(super) view: Option<&'a View>,
+    pub(super) turn: Turn,
+}
+
+/// Sends the call.
+pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
+    let permit = outgoing.permit;
+    let upstream = permit
+        .module()
+        .map_or(usize::MAX, |module| usize::from(module.upstream.0));
+    let Some((backend, durations)) = shared.backends.get(upstream) else {
+        return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
+    };
+    let head = outgoing.call.method == Method::HEAD;
+    let (request, fault, reservation) = request(outgoing, backend)?;
+    let started = Instant::now();
+    let exchange = Exchange {
+        shared: Arc::clone(shared),
+        backend: Arc::clone(backend),
+        worker,
+        fault,
+    };
+    let reply = match reservation {
+        None => exchange.send(request).await,
+        Some(reservation) => {
+            // Carried to its end although the client may hang up meanwhile: the outcome must be known.
+            let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
+            tokio::task::spawn_local(exchange.send_once(request, reservation, find, head))
+                .await
+                .unwrap_or_else(|_| Err(Reason::Internal.into()))
+        }
+    };
+    durations.observe(started.elapsed().as_secs_f64());
+    reply
+}
+
+type Sendable = (Request<Payload>, UploadFault, Option<Reservation>);
+
+fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
+    let Outgoing {
+        call,
+        host,
+        tls,
+        request_id,
+        caller,
+        permit,
+        view,
+        turn,
+    } = outgoing;
+    let unfit = |what: &'static str| Refusal::because(Reason::AmbiguousRequest, what);
+    let target = match call.query.raw() {
+        None => Uri::try_from(call.path.raw()),
+        Some(query) => Uri::try_from(format!("{}?{query}", call.path.raw())),
+    }
+    .map_err(|_| unfit("the target cannot be written"))?;
+    let mut fields = call.headers;
+    if !permit.module().is_some_and(|module| module.forward_token) {
+        fields.remove(header::AUTHORIZATION);
+    }
+    one_cookie_field(&mut fields);
+    if let Some(view) = view {
+        view.ask(&mut fields);
+    }
+    let forwarded_for = HeaderValue::try_from(call.source.to_string()).map_err(|_| unfit("odd source"))?;
+    let host = HeaderValue::try_from(host.as_str()).map_err(|_| unfit("odd host"))?;
+    fields.insert(header::HOST, backend.host().clone());
+    fields.insert(HeaderName::from_static("x-forwarded-for"), forwarded_for);
+    fields.insert(
+        HeaderName::from_static("x-forwarded-proto"),
+        HeaderValue::from_static(if tls { "https" } else { "http" }),
+    );
+    fields.insert(HeaderName::from_static("x-forwarded-host"), host);
+    fields.insert(HeaderName::from_static("x-request-id"), request_id.clone());
+    for (name, value) in caller.iter().flat_map(|caller| &caller.forwarded) {
+        fields.insert(name.clone(), value.clone());
+    }
+    let mut request = Request::new(turn.payload);
+    *request.method_mut() = call.method;
+    *request.uri_mut() = target;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = fields;
+    Ok((request, turn.fault, turn.reservation))
+}
+
+/// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).
+fn one_cookie_field(fields: &mut HeaderMap) {
+    if fields.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = fields
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        fields.insert(header::COOKIE, joined);
+    }
+}
+
+/// One request at one backend.
+struct Exchange {
+    shared: Arc<Shared>,
+    backend: Arc<Backend>,
+    worker: usize,
+    fault: UploadFault,
+}
+
+impl Exchange {
+    async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        let reply = self.backend.send(self.worker, request).await;
+        let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
+        let (mut head, body) = response.into_parts();
+        if head.status.is_informational() {
+            return Err(Refusal::because(
+                Reason::UpstreamBroken,
+                format!("the backend answered {}", head.status),
+            ));
+        }
+        headers::strip_response(&mut head.headers);
+        Ok(Reply {
+            head,
+            body: ReplyBody::Wire(body, lease),
+            patience: self.backend.rules().timeout,
+        })
+    }
+
+    fn refusal(&self, fault: &SendFault) -> Refusal {
+        // A body that broke off is its sender's fault, whatever the backend made of it.
+        let reason = self.fault.reason().unwrap_or(match fault {
+            SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
+            SendFault::Broken(_) => Reason::UpstreamBroken,
+            SendFault::Timeout => Reason::UpstreamTimeout,
+        });
+        Refusal::because(reason, fault.to_string())
+    }
+
+    /// A keyed write: its outcome is on disk before its answer goes back.
+    async fn send_once(
+        self,
+        request: Request<Payload>,
+        reservation: Reservation,
+        find: Option<TransactionId>,
+        head_only: bool,
+    ) -> Result<Reply, Refusal> {
+        let sent = self.backend.send(self.worker, request).await;
+        let BackendReply { response, lease } = match sent {
+            Ok(reply) => reply,
+            Err(fault) => {
+                let settled = if fault.may_have_arrived() {
+                    reservation.unknown(super::unix_now()).await
+                } else {
+                    reservation.release().await
+                };
+                if let Err(fault) = settled {
+                    tracing::error!(%fault, "an idempotency key could not be settled");
+                }
+                return Err(self.refusal(&fault));
+            }
+        };
+        let (mut head, body) = response.into_parts();
+        let limit = self.shared.limits.body_bytes;
+        let whole = match self.whole(body, limit).await {
+            Ok(whole) if !head.status.is_informational() => whole,
+            Ok(_) | Err(()) => {
+                // Not a whole answer: nobody knows what the backend did.
+                if let Err(fault) = reservation.unknown(super::unix_now()).await {
+                    tracing::error!(%fault, "an idempotency key could not be settled");
+                }
+                return Err(Refusal::because(
+                    Reason::UpstreamBroken,
+                    "no whole answer to a keyed write",
+                ));
+            }
+        };
+        lease.keep();
+        let id = find.and_then(|find| transaction_id(&find, &head.headers, whole.as_deref().unwrap_or_default()));
+        reservation
+            .complete(head.status.as_u16(), id, super::unix_now())
+            .await
+            .map_err(|fault| Refusal::because(Reason::StoreUnavailable, fault.to_string()))?;
+        headers::strip_response(&mut head.headers);
+        let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        match whole {
+            Some(bytes) => Ok(Reply {
+                head,
+                body: ReplyBody::Whole(if bodiless { Bytes::new() } else { bytes }),
+                patience: self.backend.rules().timeout,
+            }),
+            None => Err(Reason::AnswerTooLarge.into()),
+        }
+    }
+
+    /// The whole body; `None` if it came whole but is too large to be held.
+    async fn whole(&self, mut body: Incoming, limit: u64) -> Result<Option<Bytes>, ()> {
+        let mut all = BytesMut::new();
+        let mut fits = true;
+        loop {
+            let Ok(frame) = tokio::time::timeout(self.backend.rules().timeout, body.frame()).await else {
+                return Err(());
+            };
+            match frame {
+                None => return Ok(fits.then(|| all.freeze())),
+                Some(Err(_)) => return Err(()),
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    fits &= (all.len() + data.len()) as u64 <= limit;
+                    if fits {
+                        all.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the backend calls the transaction; numbers count as they are written.
+fn transaction_id(find: &TransactionId, fields: &HeaderMap, body: &[u8]) -> Option<Box<str>> {
+    let text = match find {
+        TransactionId::Header(name) => fields.get(name)?.to_str().ok()?.to_owned(),
+        TransactionId::Pointer(pointer) => match document::locate(body, pointer) {
+            Ok(Located::Text(text) | Located::Number(text)) => text,
+            _ => return None,
+        },
+    };
+    let fits = !text.is_empty() && text.len() <= MAX_TRANSACTION_ID && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.into())
+}

@@ -1,0 +1,131 @@
+//! Fifth step: keep a write from happening twice (interface, section 6; S1.8).
+//!
+//! The key is on disk before the backend sees a byte, and a key that came before is never sent again.
+
+use bytes::Bytes;
+use std::sync::Arc;
+
+use super::Shared;
+use super::decide::Inbound;
+use super::identify::Identity;
+use super::refusal::{Original, Refusal};
+use crate::call::Call;
+use crate::edge::payload::{Payload, UploadFault};
+use crate::edge::store::{Claim, Reservation};
+use crate::ledger::{Fingerprint, IdempotencyKey, RecordKey, Verdict};
+use crate::policy::Permit;
+use crate::reason::Reason;
+
+/// What may now be sent, once.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The body.
+    pub payload: Payload,
+    /// Why the body broke off, if it does while it is passed on.
+    pub fault: UploadFault,
+    /// The key's place in the store, on a keyed write.
+    pub reservation: Option<Reservation>,
+}
+
+/// Reserves the key, or says what became of the request that had it first.
+pub(super) async fn guard(
+    shared: &Shared,
+    call: &Call,
+    caller: Option<&Arc<Identity>>,
+    permit: &Permit,
+    body: Inbound,
+    now: u64,
+) -> Result<Turn, Refusal> {
+    let rules = permit.idempotency().filter(|_| call.is_unsafe());
+    let (Some(rules), Some(caller)) = (rules, caller) else {
+        return Ok(unguarded(body));
+    };
+    let key =
+        IdempotencyKey::parse(&call.headers).map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
+    let Some(key) = key else {
+        if rules.required {
+            shared.metrics.idempotency("missing");
+            return Err(Reason::IdempotencyKeyMissing.into());
+        }
+        return Ok(unguarded(body));
+    };
+    let bytes = body.read().await?;
+    let mut fingerprint = Fingerprint::of(&call.method, call.path.raw(), call.query.raw());
+    fingerprint.body(&bytes);
+    let (module, route) = permit.policy().names(permit.place());
+    let who = &caller.authority.caller;
+    let record = RecordKey::new(
+        &who.issuer,
+        &who.user,
+        &module.unwrap_or_default(),
+        &route.unwrap_or_default(),
+        &key,
+    );
+    let claim = shared
+        .store
+        .reserve(record, fingerprint.finish(), rules.keep, now)
+        .await;
+    let claim = claim.map_err(|fault| {
+        shared.metrics.idempotency("store_unavailable");
+        Refusal::because(Reason::StoreUnavailable, fault.to_string())
+    })?;
+    admit(shared, claim, bytes)
+}
+
+fn unguarded(body: Inbound) -> Turn {
+    let (payload, fault) = match body {
+        Inbound::Read(bytes) => (whole(bytes), UploadFault::default()),
+        Inbound::Wire(upload) if upload.is_empty() => (Payload::Empty, UploadFault::default()),
+        Inbound::Wire(upload) => {
+            let fault = upload.fault();
+            (Payload::Stream(Box::new(upload)), fault)
+        }
+    };
+    Turn {
+        payload,
+        fault,
+        reservation: None,
+    }
+}
+
+fn whole(bytes: Bytes) -> Payload {
+    if bytes.is_empty() {
+        Payload::Empty
+    } else {
+        Payload::Whole(Some(bytes))
+    }
+}
+
+fn admit(shared: &Shared, claim: Claim, bytes: Bytes) -> Result<Turn, Refusal> {
+    let verdict = match claim {
+        Claim::Granted(reservation) => {
+            shared.metrics.idempotency("first");
+            return Ok(Turn {
+                payload: whole(bytes),
+                fault: UploadFault::default(),
+                reservation: Some(reservation),
+            });
+        }
+        Claim::Refused(verdict) => verdict,
+    };
+    let (outcome, refusal) = match verdict {
+        Verdict::Proceed => return Err(Refusal::because(Reason::Internal, "a key is free and was not reserved")),
+        Verdict::Reused => ("reused", Reason::IdempotencyKeyReused.into()),
+        Verdict::InProgress => ("in_progress", Reason::RequestInProgress.into()),
+        Verdict::Unknown { .. } => ("unknown", Reason::OutcomeUnknown.into()),
+        Verdict::Duplicate {
+            status,
+            transaction_id,
+            completed_at,
+        } => (
+            "duplicate",
+            Refusal::duplicate(Original {
+                transaction_id,
+                status,
+                completed_at,
+            }),
+        ),
+    };
+    shared.metrics.idempotency(outcome);
+    Err(refusal)
+}

@@ -1,0 +1,250 @@
+//! Last step: nothing leaves that this caller may not see. Only here a backend's reply becomes an [`Answer`].
+//!
+//! What fits in [`HOLD`] is held until all of it is known to be good, so that a broken body is a clean 502. What is
+//! larger goes out as it is masked, and is cut if it turns out to be broken (invariant 7).
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, Response, StatusCode, response};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::time::Duration;
+
+use super::answer::AnswerBody;
+use super::forward::{Reply, ReplyBody};
+use super::record::Line;
+use super::refusal::Refusal;
+use super::view::{View, for_this_caller_only};
+use crate::edge::backend::Lease;
+use crate::masking::{Format, Masker, media_type};
+use crate::policy::Permit;
+use crate::reason::{Outcome, Reason};
+
+/// Bytes of a masked answer that are held back until its end is known to be good.
+pub const HOLD: usize = 64 * 1024;
+
+/// An answer that may be given back.
+pub type Answer = Response<AnswerBody>;
+
+/// Masks.
+pub(super) async fn mask(
+    reply: Reply,
+    method: &Method,
+    permit: &Permit,
+    view: Option<View>,
+    line: &mut Line,
+) -> Result<Pending, Refusal> {
+    let Reply {
+        mut head,
+        body,
+        patience,
+    } = reply;
+    if !permit.route().public {
+        for_this_caller_only(&mut head.headers);
+    }
+    hide_headers(&mut head.headers, permit, line);
+    let bodiless = *method == Method::HEAD
+        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || is_empty(&body);
+    let masker = match view {
+        None => None,
+        Some(view) => {
+            view.adjust(&mut head.headers);
+            if bodiless { None } else { masker(&head, view, permit)? }
+        }
+    };
+    line.status(head.status.as_u16());
+    let body = match body {
+        _ if bodiless => {
+            if let ReplyBody::Wire(_, lease) = body {
+                lease.keep();
+            }
+            Made::Whole(Bytes::new())
+        }
+        ReplyBody::Whole(bytes) => Made::Whole(mask_whole(bytes, masker, line)?),
+        ReplyBody::Wire(source, lease) => hold(source, lease, masker, patience, line).await?,
+    };
+    Ok(Pending { head, body })
+}
+
+/// An answer whose audit line has yet to be filed.
+#[derive(Debug)]
+pub(super) struct Pending {
+    head: response::Parts,
+    body: Made,
+}
+
+#[derive(Debug)]
+enum Made {
+    Whole(Bytes),
+    Flowing(Box<Flow>),
+}
+
+/// An answer that goes out as it comes.
+#[derive(Debug)]
+struct Flow {
+    source: Incoming,
+    lease: Lease,
+    masker: Option<Masker>,
+    ready: Bytes,
+    patience: Duration,
+}
+
+impl Pending {
+    /// The answer. A whole one waits until its line is on disk, if it must; a flowing one takes the line along and
+    /// files it at its end.
+    pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {
+        let body = match self.body {
+            Made::Whole(bytes) => {
+                if let Some(filed) = line.file(Outcome::Allowed) {
+                    filed.await.map_err(|_| Reason::AuditUnavailable)?;
+                }
+                AnswerBody::whole(bytes)
+            }
+            Made::Flowing(flow) => {
+                let Flow {
+                    source,
+                    lease,
+                    masker,
+                    ready,
+                    patience,
+                } = *flow;
+                AnswerBody::stream(source, lease, masker, ready, patience, line)
+            }
+        };
+        Ok(Response::from_parts(self.head, body))
+    }
+}
+
+fn is_empty(body: &ReplyBody) -> bool {
+    match body {
+        ReplyBody::Whole(bytes) => bytes.is_empty(),
+        ReplyBody::Wire(source, _) => source.is_end_stream(),
+    }
+}
+
+fn hide_headers(fields: &mut HeaderMap, permit: &Permit, line: &mut Line) {
+    if !permit.hides_headers() {
+        return;
+    }
+    let hidden: Vec<(HeaderName, u16)> = fields
+        .keys()
+        .filter_map(|name| Some((name.clone(), permit.hidden_header(name)?)))
+        .collect();
+    for (name, class) in hidden {
+        fields.remove(name);
+        let mut counts = vec![0; usize::from(class) + 1];
+        if let Some(count) = counts.last_mut() {
+            *count = 1;
+        }
+        line.masked(&counts);
+    }
+}
+
+/// The masker for a body of this type; none if the module lets the type pass as it is.
+fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<Masker>, Refusal> {
+    let unmaskable = |why: String| Refusal::because(Reason::UnmaskableResponse, why);
+    if head.status == StatusCode::PARTIAL_CONTENT {
+        return Err(unmaskable("a part of a body cannot be masked".into()));
+    }
+    let mut types = head.headers.get_all(header::CONTENT_TYPE).iter();
+    let content_type = types.next().map(|value| value.as_bytes()).unwrap_or_default();
+    if types.next().is_some() {
+        return Err(unmaskable("two content types".into()));
+    }
+    let coded = head
+        .headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    match Format::of(content_type) {
+        Some(format) if !coded => Ok(Some(Masker::new(view.mask, format))),
+        format => {
+            let media = media_type(content_type);
+            let passes = permit.module().is_some_and(|module| {
+                let pass = &module.unmaskable;
+                pass.pass_all || media.as_ref().is_some_and(|media| pass.pass.contains(media))
+            });
+            if passes && format.is_none() {
+                return Ok(None);
+            }
+            let what = media.unwrap_or_else(|| "an unknown type".into());
+            Err(unmaskable(if coded {
+                format!("{what} with a content coding")
+            } else {
+                format!("{what} cannot be masked")
+            }))
+        }
+    }
+}
+
+fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<Bytes, Refusal> {
+    let Some(mut masker) = masker else { return Ok(bytes) };
+    let mut out = Vec::with_capacity(bytes.len());
+    masker
+        .feed(&bytes, &mut out)
+        .and_then(|()| masker.finish(&mut out))
+        .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
+    line.masked(masker.tally());
+    Ok(out.into())
+}
+
+/// Reads until the end or until [`HOLD`] bytes are ready, whichever comes first.
+async fn hold(
+    mut source: Incoming,
+    lease: Lease,
+    mut masker: Option<Masker>,
+    patience: Duration,
+    line: &mut Line,
+) -> Result<Made, Refusal> {
+    let small = source.size_hint().exact().is_some_and(|size| size <= HOLD as u64);
+    if masker.is_none() && !small {
+        return Ok(Made::Flowing(Box::new(Flow {
+            source,
+            lease,
+            masker,
+            ready: Bytes::new(),
+            patience,
+        })));
+    }
+    let broken = |reason, why: &'static str| Refusal::because(reason, why);
+    let mut out = Vec::new();
+    loop {
+        let frame = tokio::time::timeout(patience, source.frame())
+            .await
+            .map_err(|_| broken(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
+        let data = match frame {
+            None => break,
+            Some(Err(_)) => return Err(broken(Reason::UpstreamBroken, "the backend's answer broke off")),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        match &mut masker {
+            Some(masker) => masker
+                .feed(&data, &mut out)
+                .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?,
+            None if out.is_empty() && source.is_end_stream() => {
+                lease.keep();
+                return Ok(Made::Whole(data));
+            }
+            None => out.extend_from_slice(&data),
+        }
+        if out.len() > HOLD {
+            return Ok(Made::Flowing(Box::new(Flow {
+                source,
+                lease,
+                masker,
+                ready: out.into(),
+                patience,
+            })));
+        }
+    }
+    if let Some(masker) = &mut masker {
+        masker
+            .finish(&mut out)
+            .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
+        line.masked(masker.tally());
+    }
+    lease.keep();
+    Ok(Made::Whole(out.into()))
+}

@@ -1,0 +1,261 @@
+//! The request, from its first byte to its audit line: one file per step, in reading order.
+//!
+//! [`Gateway::serve`] is the spine. Each step takes the proof of the one before: nothing is forwarded without a permit,
+//! and only a masked answer can be returned. The wrong order does not compile.
+
+mod accept;
+mod answer;
+mod decide;
+mod forward;
+mod guard;
+mod identify;
+mod mask;
+mod normalize;
+mod record;
+mod refusal;
+mod request_id;
+mod rules;
+mod view;
+
+use arc_swap::ArcSwap;
+use http::header::HeaderName;
+use http::{HeaderValue, Request};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use prometheus::Histogram;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::audit::Entry;
+use crate::config::AuditSync;
+use crate::edge::backend::Backend;
+use crate::edge::journal::Journal;
+use crate::edge::metrics::Metrics;
+use crate::edge::store::Store;
+use crate::reason::{Outcome, Reason};
+
+pub use accept::{Limits, Peer};
+pub use answer::{AnswerBody, Cut};
+pub use mask::{Answer, HOLD};
+pub use record::Line;
+pub use rules::{IssuerKeys, Keys, Rules};
+
+use accept::accept;
+use decide::decide;
+use forward::{Outgoing, forward};
+use guard::guard;
+use identify::identify;
+use mask::{Pending, mask};
+use normalize::{Normal, normalize};
+use refusal::Refusal;
+use request_id::RequestIds;
+use view::View;
+
+/// What all workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The rules in force.
+    pub rules: ArcSwap<Rules>,
+    /// Limits on requests.
+    pub limits: Limits,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whose answers wait for their audit line.
+    pub sync: AuditSync,
+    /// Backends in the order of the gateway file, each with its histogram.
+    pub backends: Vec<(Arc<Backend>, Histogram)>,
+    /// The audit log.
+    pub journal: Journal,
+    /// Idempotency keys.
+    pub store: Store,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// One worker's gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    worker: usize,
+    ids: RequestIds,
+}
+
+impl Gateway {
+    /// The gateway of a worker, counted from 0.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, worker: usize) -> Self {
+        Self {
+            shared,
+            worker,
+            ids: RequestIds::new(),
+        }
+    }
+
+    /// What all workers share.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Answers a request, whatever it is. Makes exactly one audit line and one count (invariant 5).
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+        let started = Instant::now();
+        let rules = self.shared.rules.load_full();
+        let id = self.ids.of(request.headers());
+        let mut answer = match self.shared.journal.slot() {
+            Ok(slot) => {
+                let entry = entry(&rules, &id, peer, Some(request.method().clone()));
+                let line = Line::open(slot, &rules, entry, started);
+                self.answer_recorded(&rules, request, peer, &id, line).await
+            }
+            Err(fault) => {
+                // There is no line to be had; the count and the log are all that is left to say it.
+                tracing::error!(%fault, "a request was refused because the audit log cannot be written");
+                let outcome = Outcome::Refused(Reason::AuditUnavailable);
+                let method = Some(request.method().as_str());
+                rules.unrouted().count(method, Some(503), outcome, started.elapsed());
+                refusal_response(Reason::AuditUnavailable.into(), &id)
+            }
+        };
+        answer.headers_mut().insert(REQUEST_ID, id);
+        answer
+    }
+
+    async fn answer_recorded(
+        &self,
+        rules: &Arc<Rules>,
+        request: Request<Incoming>,
+        peer: Peer,
+        id: &HeaderValue,
+        mut line: Line,
+    ) -> Answer {
+        let refusal = match self.serve(rules, request, peer, id, &mut line).await {
+            Ok(pending) => match pending.close(line).await {
+                Ok(answer) => return answer,
+                Err(reason) => reason.into(),
+            },
+            Err(refusal) => {
+                let filed = line.refuse(&refusal);
+                let lost = match filed {
+                    Some(filed) => filed.await.is_err(),
+                    None => false,
+                };
+                if lost { Reason::AuditUnavailable.into() } else { refusal }
+            }
+        };
+        refusal_response(refusal, id)
+    }
+
+    /// The spine: the life of a request.
+    async fn serve(
+        &self,
+        rules: &Arc<Rules>,
+        request: Request<Incoming>,
+        peer: Peer,
+        request_id: &HeaderValue,
+        line: &mut Line,
+    ) -> Result<Pending, Refusal> {
+        let Shared {
+            limits,
+            trusted_proxies,
+            ..
+        } = &*self.shared;
+        let policy = rules.policy();
+        let accepted = accept(request, peer, limits)?;
+        let Normal {
+            call,
+            upload,
+            host,
+            tls,
+        } = normalize(accepted, peer, policy, trusted_proxies, limits)?;
+        line.call(&call, self.shared.waits(call.is_unsafe()));
+        if !policy.admits(call.source) {
+            return Err(Reason::SourceNotAllowed.into());
+        }
+        let caller = identify(rules, &call.headers, unix_now()).await?;
+        if let Some(caller) = &caller {
+            line.caller(&caller.authority);
+        }
+        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
+        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body, unix_now()).await?;
+        line.permitted(&permit);
+        let view = permit.mask().map(|mask| View::new(mask, &policy.version));
+        let method = call.method.clone();
+        let outgoing = Outgoing {
+            call,
+            host: &host,
+            tls,
+            request_id,
+            caller: caller.as_ref(),
+            permit: &permit,
+            view: view.as_ref(),
+            turn,
+        };
+        let reply = forward(&self.shared, self.worker, outgoing).await?;
+        mask(reply, &method, &permit, view, line).await
+    }
+
+    /// A head that cannot be read at all has its audit line too, and an answer like any other: its bytes, after which the
+    /// connection is closed. `status` is what the HTTP parser made of it.
+    pub fn malformed(&self, peer: Peer, status: u16) -> Vec<u8> {
+        let reason = match status {
+            431 => Reason::HeadersTooLarge,
+            414 => Reason::UriTooLong,
+            _ => Reason::AmbiguousRequest,
+        };
+        let refusal = Refusal::because(reason, "the head cannot be read");
+        let id = self.ids.fresh();
+        if let Ok(slot) = self.shared.journal.slot() {
+            let rules = self.shared.rules.load_full();
+            let mut line = Line::open(slot, &rules, entry(&rules, &id, peer, None), Instant::now());
+            let _ = line.refuse(&refusal);
+        }
+        refusal.into_last_bytes(&id)
+    }
+}
+
+impl Shared {
+    fn waits(&self, may_change_something: bool) -> bool {
+        match self.sync {
+            AuditSync::Writes => may_change_something,
+            AuditSync::All => true,
+            AuditSync::None => false,
+        }
+    }
+}
+
+/// Every answer names its request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn refusal_response(refusal: Refusal, id: &HeaderValue) -> Answer {
+    refusal.into_response(id.to_str().unwrap_or_default())
+}
+
+fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Method>) -> Entry {
+    Entry {
+        at: jiff::Timestamp::now(),
+        request_id: id.to_str().unwrap_or_default().into(),
+        caller: None,
+        method,
+        endpoint: None,
+        module: None,
+        route: None,
+        requested_scope: None,
+        source: peer.address,
+        outcome: Outcome::Abandoned,
+        detail: None,
+        status: None,
+        upstream: None,
+        masked: Vec::new(),
+        duration: Duration::ZERO,
+        policy_version: Arc::clone(&rules.policy().version),
+    }
+}
+
+/// The wall clock in unix seconds; before 1970 it is 1970, when no token is valid yet.
+#[must_use]
+pub fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,64 @@
+//! Second step: from a request to a [`Call`], which can be read in one way only.
+
+use http::uri::Authority;
+use ipnet::IpNet;
+
+use super::accept::{Accepted, Limits, Peer, source};
+use super::refusal::Refusal;
+use crate::call::{Call, Path, Query, headers};
+use crate::edge::payload::Upload;
+use crate::policy::Policy;
+use crate::reason::Reason;
+
+/// A call, its body, and what backends are told of how it came.
+#[derive(Debug)]
+pub(super) struct Normal {
+    /// The call.
+    pub call: Call,
+    /// The body, not yet read.
+    pub upload: Upload,
+    /// The host that the client asked for.
+    pub host: Authority,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// Makes the call. `Authorization` is still in its headers; [`super::forward`] takes it out.
+pub(super) fn normalize(
+    accepted: Accepted,
+    peer: Peer,
+    policy: &Policy,
+    trusted: &[IpNet],
+    limits: &Limits,
+) -> Result<Normal, Refusal> {
+    let Accepted { head, host, body } = accepted;
+    let target = head
+        .uri
+        .path_and_query()
+        .ok_or_else(|| Refusal::from(Reason::AmbiguousPath))?;
+    let path =
+        Path::parse(target.path()).map_err(|fault| Refusal::because(Reason::AmbiguousPath, fault.to_string()))?;
+    if path.has_parameters() && !policy.allows_path_parameters(&path) {
+        return Err(Refusal::because(
+            Reason::AmbiguousPath,
+            "the path has `;` parameters, and the module does not allow them",
+        ));
+    }
+    let query =
+        Query::parse(target.query()).map_err(|fault| Refusal::because(Reason::AmbiguousRequest, fault.to_string()))?;
+    let source = source(&head.headers, peer.address, trusted);
+    let mut fields = head.headers;
+    headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
+    Ok(Normal {
+        call: Call {
+            method: head.method,
+            path,
+            query,
+            headers: fields,
+            source,
+        },
+        upload: Upload::new(body, limits.body_bytes, limits.body_timeout),
+        host,
+        tls: peer.tls,
+    })
+}

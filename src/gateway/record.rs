@@ -1,0 +1,157 @@
+//! The audit line of a request, grown step by step as the request is understood.
+//!
+//! Every request makes exactly one line and one count, both from the same [`Outcome`] (invariant 5). A line is
+//! filed when the answer is known; one that is dropped before (the client hung up, a panic) files itself as that.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::refusal::{Refusal, status};
+use super::rules::Rules;
+use crate::audit::Entry;
+use crate::call::Call;
+use crate::edge::journal::{Filed, Slot};
+use crate::edge::metrics::RouteMeter;
+use crate::policy::{Authority, Permit, Place};
+use crate::reason::{Outcome, Reason};
+
+/// An audit line in the making.
+#[derive(Debug)]
+pub struct Line {
+    /// What is left to be filed; none once it has been.
+    open: Option<Open>,
+    /// Whether the answer must wait until the line is on disk.
+    durable: bool,
+}
+
+#[derive(Debug)]
+struct Open {
+    slot: Slot,
+    entry: Entry,
+    rules: Arc<Rules>,
+    meter: Arc<RouteMeter>,
+    started: Instant,
+    permitted: bool,
+}
+
+impl Line {
+    /// Starts a line in the room that was kept for it.
+    pub(super) fn open(slot: Slot, rules: &Arc<Rules>, entry: Entry, started: Instant) -> Self {
+        Self {
+            open: Some(Open {
+                slot,
+                entry,
+                meter: Arc::clone(rules.unrouted()),
+                rules: Arc::clone(rules),
+                started,
+                permitted: false,
+            }),
+            durable: false,
+        }
+    }
+
+    /// The request is understood.
+    pub(super) fn call(&mut self, call: &Call, durable: bool) {
+        self.durable = durable;
+        if let Some(open) = &mut self.open {
+            open.entry.source = call.source;
+            open.entry.endpoint = Some(call.path.decoded().into());
+        }
+    }
+
+    /// It is known who asks.
+    pub(super) fn caller(&mut self, authority: &Arc<Authority>) {
+        if let Some(open) = &mut self.open {
+            open.entry.caller = Some(Arc::clone(authority));
+        }
+    }
+
+    /// It is known where the request goes, and perhaps what scope that asks.
+    pub(super) fn place(&mut self, place: Place, scope: Option<&Arc<str>>) {
+        let Some(open) = &mut self.open else { return };
+        let (module, route) = open.rules.policy().names(place);
+        open.meter = open.rules.meter(place);
+        open.entry.module = module;
+        open.entry.route = route;
+        open.entry.requested_scope = scope.cloned();
+    }
+
+    /// It may be forwarded.
+    pub(super) fn permitted(&mut self, permit: &Permit) {
+        if let Some(open) = &mut self.open {
+            open.permitted = true;
+            open.entry.upstream = permit.module().map(|module| Arc::clone(&module.upstream_name));
+        }
+    }
+
+    /// What was masked: counts by class index.
+    pub(super) fn masked(&mut self, counts: &[u32]) {
+        let Some(open) = &mut self.open else { return };
+        for (class, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let Some((name, counter)) = open.rules.class(class) else {
+                continue;
+            };
+            counter.inc_by(u64::from(count));
+            match open.entry.masked.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum = sum.saturating_add(count),
+                None => open.entry.masked.push((Arc::clone(name), count)),
+            }
+        }
+    }
+
+    /// More for the operator.
+    pub(super) fn detail(&mut self, detail: Cow<'static, str>) {
+        if let Some(open) = &mut self.open {
+            open.entry.detail = Some(detail);
+        }
+    }
+
+    /// The backend's answer goes out with this status.
+    pub(super) fn status(&mut self, status: u16) {
+        if let Some(open) = &mut self.open {
+            open.entry.status = Some(status);
+        }
+    }
+
+    /// Tollgate answers itself: what it says is what the line says.
+    pub(super) fn refuse(&mut self, refusal: &Refusal) -> Option<Filed> {
+        if let Some(detail) = &refusal.detail {
+            self.detail(detail.clone());
+        }
+        self.status(status(refusal.reason).as_u16());
+        self.file(Outcome::Refused(refusal.reason))
+    }
+
+    /// Files the line and counts the request. Gives what to wait for if the answer must not go out before the line
+    /// is on disk.
+    pub(super) fn file(&mut self, outcome: Outcome) -> Option<Filed> {
+        let Open {
+            slot,
+            mut entry,
+            meter,
+            started,
+            ..
+        } = self.open.take()?;
+        entry.outcome = outcome;
+        entry.duration = started.elapsed();
+        let method = entry.method.as_ref().map(http::Method::as_str);
+        meter.count(method, entry.status, outcome, entry.duration);
+        slot.file(entry, self.durable)
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Some(open) = &self.open else { return };
+        let outcome = if std::thread::panicking() {
+            Outcome::Refused(Reason::Internal)
+        } else if open.permitted {
+            Outcome::Abandoned
+        } else {
+            Outcome::Refused(Reason::ClientClosed)
+        };
+        // Nobody is left to wait for it.
+        let _ = self.file(outcome);
+    }
+}

@@ -1,0 +1,321 @@
+//! What stands under a key, and its bytes on disk.
+//!
+//! Decoding is strict: a record that this version would not have written is a fault, never a guess.
+
+use super::Fingerprint;
+
+/// Most bytes of a transaction id that is kept; a longer one is left out, the outcome itself never is.
+pub const MAX_TRANSACTION_ID: usize = 512;
+
+/// First byte of a record; a change of the layout changes it.
+const VERSION: u8 = 1;
+const RUNNING: u8 = 1;
+const DONE: u8 = 2;
+const UNKNOWN: u8 = 3;
+
+/// Everything that is remembered of a keyed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which request it was.
+    pub fingerprint: Fingerprint,
+    /// What became of it.
+    pub state: State,
+}
+
+/// What became of a keyed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Reserved; a byte may be on its way to the backend.
+    Running {
+        /// Since when, unix seconds.
+        since: u64,
+        /// How long it will be remembered once it is finished, seconds.
+        keep: u64,
+    },
+    /// The backend gave a whole answer, of any status.
+    Done {
+        /// Its status, 100-999.
+        status: u16,
+        /// What the backend called the transaction, at most [`MAX_TRANSACTION_ID`] bytes.
+        transaction_id: Option<Box<str>>,
+        /// When the answer was whole, unix seconds.
+        completed_at: u64,
+        /// From when on the record counts as absent, unix seconds.
+        keep_until: u64,
+    },
+    /// Sent, and no whole answer came. Stays until an operator rules.
+    Unknown {
+        /// Since when, unix seconds.
+        since: u64,
+        /// How long it will be remembered once it is finished, seconds.
+        keep: u64,
+    },
+}
+
+/// The bytes are no record of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Written by a newer version, or never by any.
+    #[error("a record has format {0}, which this version does not know")]
+    Version(u8),
+    /// Too short, too long, or with a value that is never written.
+    #[error("a record is malformed")]
+    Malformed,
+}
+
+impl Record {
+    /// When the record may be swept: `u64::MAX`, never, unless it is finished.
+    #[must_use]
+    pub const fn deadline(&self) -> u64 {
+        match self.state {
+            State::Done { keep_until, .. } => keep_until,
+            State::Running { .. } | State::Unknown { .. } => u64::MAX,
+        }
+    }
+
+    /// Whether the record counts as absent: finished, and the clock shows `keep_until` or later.
+    #[must_use]
+    pub const fn is_expired(&self, now: u64) -> bool {
+        matches!(self.state, State::Done { keep_until, .. } if now >= keep_until)
+    }
+
+    /// What a record of an earlier life becomes: whoever ran it is gone, and whether the backend did it nobody knows.
+    #[must_use]
+    pub fn orphaned(self) -> Self {
+        match self.state {
+            State::Running { since, keep } => Self {
+                state: State::Unknown { since, keep },
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// The record's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        out.push(VERSION);
+        out.extend(self.fingerprint.as_bytes());
+        match &self.state {
+            State::Running { since, keep } => {
+                out.push(RUNNING);
+                out.extend(since.to_be_bytes());
+                out.extend(keep.to_be_bytes());
+            }
+            State::Unknown { since, keep } => {
+                out.push(UNKNOWN);
+                out.extend(since.to_be_bytes());
+                out.extend(keep.to_be_bytes());
+            }
+            State::Done {
+                status,
+                transaction_id,
+                completed_at,
+                keep_until,
+            } => {
+                out.push(DONE);
+                out.extend(status.to_be_bytes());
+                out.extend(completed_at.to_be_bytes());
+                out.extend(keep_until.to_be_bytes());
+                match transaction_id {
+                    None => out.push(0),
+                    Some(id) => {
+                        out.push(1);
+                        out.extend(id.as_bytes());
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    /// Reads a record's bytes.
+    ///
+    /// # Errors
+    /// [`RecordFault`] for anything that [`Record::encode`] does not write.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordFault> {
+        let mut reader = Reader(bytes);
+        let [version] = reader.take()?;
+        if version != VERSION {
+            return Err(RecordFault::Version(version));
+        }
+        let fingerprint = Fingerprint::from_bytes(reader.take()?);
+        let [tag] = reader.take()?;
+        let state = match tag {
+            RUNNING => State::Running {
+                since: reader.number()?,
+                keep: reader.number()?,
+            },
+            UNKNOWN => State::Unknown {
+                since: reader.number()?,
+                keep: reader.number()?,
+            },
+            DONE => reader.done()?,
+            _ => return Err(RecordFault::Malformed),
+        };
+        if !reader.0.is_empty() {
+            return Err(RecordFault::Malformed);
+        }
+        Ok(Self { fingerprint, state })
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordFault> {
+        let (head, rest) = self.0.split_first_chunk().ok_or(RecordFault::Malformed)?;
+        self.0 = rest;
+        Ok(*head)
+    }
+
+    fn number(&mut self) -> Result<u64, RecordFault> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn done(&mut self) -> Result<State, RecordFault> {
+        let status = u16::from_be_bytes(self.take()?);
+        let completed_at = self.number()?;
+        let keep_until = self.number()?;
+        let transaction_id = match self.take()? {
+            [0] => None,
+            [1] => Some(self.rest_as_text()?),
+            _ => return Err(RecordFault::Malformed),
+        };
+        if !(100..=999).contains(&status) {
+            return Err(RecordFault::Malformed);
+        }
+        Ok(State::Done {
+            status,
+            transaction_id,
+            completed_at,
+            keep_until,
+        })
+    }
+
+    fn rest_as_text(&mut self) -> Result<Box<str>, RecordFault> {
+        let bytes = std::mem::take(&mut self.0);
+        if bytes.len() > MAX_TRANSACTION_ID {
+            return Err(RecordFault::Malformed);
+        }
+        std::str::from_utf8(bytes)
+            .map(Box::from)
+            .map_err(|_| RecordFault::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn record(state: State) -> Record {
+        Record {
+            fingerprint: Fingerprint::from_bytes([7; 32]),
+            state,
+        }
+    }
+
+    fn done(id: Option<&str>) -> Record {
+        record(State::Done {
+            status: 201,
+            transaction_id: id.map(Box::from),
+            completed_at: 50,
+            keep_until: 100,
+        })
+    }
+
+    #[test]
+    fn only_a_finished_record_expires() {
+        for (record, now, expired) in [
+            (done(None), 99, false),
+            (done(None), 100, true),
+            (done(None), u64::MAX, true),
+            (record(State::Running { since: 0, keep: 9 }), u64::MAX, false),
+            (record(State::Unknown { since: 0, keep: 9 }), u64::MAX, false),
+        ] {
+            assert_eq!(record.is_expired(now), expired, "{record:?} {now}");
+            assert_eq!(
+                record.deadline() == u64::MAX,
+                !matches!(record.state, State::Done { .. })
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_ran_is_orphaned() {
+        assert_eq!(
+            record(State::Running { since: 3, keep: 9 }).orphaned(),
+            record(State::Unknown { since: 3, keep: 9 })
+        );
+        for other in [done(Some("t")), record(State::Unknown { since: 4, keep: 9 })] {
+            assert_eq!(other.clone().orphaned(), other);
+        }
+    }
+
+    #[test]
+    fn what_is_never_written_is_no_record() {
+        let longest = "t".repeat(MAX_TRANSACTION_ID);
+        assert_eq!(Record::decode(&done(Some(&longest)).encode()), Ok(done(Some(&longest))));
+        let mut too_long = done(Some(&longest)).encode();
+        too_long.push(b't');
+        assert_eq!(Record::decode(&too_long), Err(RecordFault::Malformed));
+
+        let edited = |at: usize, byte: u8| {
+            let mut bytes = done(Some("t")).encode();
+            bytes[at] = byte;
+            Record::decode(&bytes)
+        };
+        assert_eq!(edited(0, 2), Err(RecordFault::Version(2)));
+        assert_eq!(edited(0, 0), Err(RecordFault::Version(0)));
+        assert_eq!(edited(33, 4), Err(RecordFault::Malformed), "state");
+        assert_eq!(edited(34, 9), Err(RecordFault::Malformed), "status");
+        assert_eq!(edited(52, 0), Err(RecordFault::Malformed), "id after none");
+        assert_eq!(edited(52, 2), Err(RecordFault::Malformed), "flag");
+        assert_eq!(edited(53, 0xff), Err(RecordFault::Malformed), "text");
+    }
+
+    fn any_record() -> impl Strategy<Value = Record> {
+        let state = prop_oneof![
+            any::<(u64, u64)>().prop_map(|(since, keep)| State::Running { since, keep }),
+            any::<(u64, u64)>().prop_map(|(since, keep)| State::Unknown { since, keep }),
+            (100..1000_u16, proptest::option::of(".{0,128}"), any::<(u64, u64)>()).prop_map(
+                |(status, id, (completed_at, keep_until))| {
+                    State::Done {
+                        status,
+                        transaction_id: id.map(String::into_boxed_str),
+                        completed_at,
+                        keep_until,
+                    }
+                }
+            ),
+        ];
+        (any::<[u8; 32]>(), state).prop_map(|(fingerprint, state)| Record {
+            fingerprint: Fingerprint::from_bytes(fingerprint),
+            state,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_read_as_it_was_written(record in any_record()) {
+            prop_assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+
+        #[test]
+        fn bytes_have_one_reading(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(record) = Record::decode(&bytes) {
+                prop_assert_eq!(record.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_cut_record_is_no_record_unless_the_cut_is_in_its_text(record in any_record(), cut in 0..53_usize) {
+            let bytes = record.encode();
+            if cut < bytes.len() {
+                prop_assert!(Record::decode(&bytes[..cut]).is_err());
+            }
+        }
+    }
+}

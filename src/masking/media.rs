@@ -1,0 +1,200 @@
+//! Which media types can be masked (RFC 9110, 8.3.1). Strict: what cannot be read in one way only is no type at all.
+
+/// How the JSON texts of a body follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON text: `application/json`, and any subtype that ends in `+json` (RFC 6839, 3.1).
+    Json,
+    /// One JSON text per line; blank lines count for nothing.
+    JsonLines,
+}
+
+impl Format {
+    /// The format that a `Content-Type` names; `None` for any other type, a charset that is not UTF-8, a charset
+    /// given twice, and whatever is malformed.
+    pub fn of(content_type: &[u8]) -> Option<Self> {
+        let MediaType { essence, charset } = parse(content_type)?;
+        if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case(b"utf-8")) {
+            return None;
+        }
+        match essence.as_str() {
+            "application/json" => Some(Self::Json),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+                Some(Self::JsonLines)
+            }
+            other => {
+                let (_, subtype) = other.split_once('/')?;
+                let facets = subtype.strip_suffix("+json")?;
+                (!facets.is_empty()).then_some(Self::Json)
+            }
+        }
+    }
+}
+
+/// Type and subtype in lower case, without parameters; `None` if the field value is malformed.
+pub fn media_type(content_type: &[u8]) -> Option<String> {
+    parse(content_type).map(|parsed| parsed.essence)
+}
+
+struct MediaType {
+    essence: String,
+    charset: Option<Vec<u8>>,
+}
+
+fn parse(field: &[u8]) -> Option<MediaType> {
+    let mut rest = trim(field);
+    let kind = token(&mut rest)?;
+    expect(&mut rest, b'/')?;
+    let subtype = token(&mut rest)?;
+    let essence = String::from_utf8([kind, b"/", subtype].concat())
+        .ok()?
+        .to_ascii_lowercase();
+    let mut charset = None;
+    loop {
+        rest = trim(rest);
+        if rest.is_empty() {
+            return Some(MediaType { essence, charset });
+        }
+        expect(&mut rest, b';')?;
+        rest = trim(rest);
+        if matches!(rest.first(), None | Some(b';')) {
+            continue;
+        }
+        let name = token(&mut rest)?;
+        expect(&mut rest, b'=')?;
+        let value = match rest.first() {
+            Some(b'"') => quoted(&mut rest)?,
+            _ => token(&mut rest)?.to_vec(),
+        };
+        if name.eq_ignore_ascii_case(b"charset") && charset.replace(value).is_some() {
+            return None;
+        }
+    }
+}
+
+/// Without the optional whitespace (RFC 9110, 5.6.3) at both ends.
+fn trim(mut field: &[u8]) -> &[u8] {
+    while let Some((b' ' | b'\t', rest)) = field.split_first() {
+        field = rest;
+    }
+    while let Some((b' ' | b'\t', rest)) = field.split_last() {
+        field = rest;
+    }
+    field
+}
+
+fn expect(rest: &mut &[u8], wanted: u8) -> Option<()> {
+    let (&first, tail) = rest.split_first()?;
+    *rest = tail;
+    (first == wanted).then_some(())
+}
+
+/// RFC 9110, 5.6.2.
+fn token<'f>(rest: &mut &'f [u8]) -> Option<&'f [u8]> {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let end = rest.iter().position(|byte| !is_tchar(byte)).unwrap_or(rest.len());
+    let (token, tail) = rest.split_at_checked(end)?;
+    *rest = tail;
+    (!token.is_empty()).then_some(token)
+}
+
+/// RFC 9110, 5.6.4, unescaped.
+fn quoted(rest: &mut &[u8]) -> Option<Vec<u8>> {
+    expect(rest, b'"')?;
+    let mut text = Vec::new();
+    loop {
+        let (&first, tail) = rest.split_first()?;
+        *rest = tail;
+        match first {
+            b'"' => return Some(text),
+            b'\\' => {
+                let (&escaped, tail) = rest.split_first()?;
+                *rest = tail;
+                text.push(printable(escaped)?);
+            }
+            plain => text.push(printable(plain)?),
+        }
+    }
+}
+
+fn printable(byte: u8) -> Option<u8> {
+    (byte == b'\t' || (byte >= b' ' && byte != 0x7f)).then_some(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_media_type_is_read_strictly() {
+        use Format::{Json, JsonLines};
+        for (field, format, essence) in [
+            ("application/json", Some(Json), Some("application/json")),
+            ("APPLICATION/JSON", Some(Json), Some("application/json")),
+            (" application/json\t", Some(Json), Some("application/json")),
+            ("application/json;charset=utf-8", Some(Json), Some("application/json")),
+            (
+                "application/json ; Charset=\"UTF-8\"",
+                Some(Json),
+                Some("application/json"),
+            ),
+            (
+                "application/json;charset=\"utf\\-8\"",
+                Some(Json),
+                Some("application/json"),
+            ),
+            ("application/json;", Some(Json), Some("application/json")),
+            ("application/json;;charset=utf-8;", Some(Json), Some("application/json")),
+            (
+                "application/json; profile=\"a;charset=x,\\\"\"",
+                Some(Json),
+                Some("application/json"),
+            ),
+            ("application/problem+json", Some(Json), Some("application/problem+json")),
+            (
+                "application/vnd.city.v2+JSON; v=2",
+                Some(Json),
+                Some("application/vnd.city.v2+json"),
+            ),
+            ("model/gltf+json", Some(Json), Some("model/gltf+json")),
+            ("application/x-ndjson", Some(JsonLines), Some("application/x-ndjson")),
+            ("application/NDJSON", Some(JsonLines), Some("application/ndjson")),
+            ("application/jsonl", Some(JsonLines), Some("application/jsonl")),
+            (
+                "application/x-jsonlines; charset=utf-8",
+                Some(JsonLines),
+                Some("application/x-jsonlines"),
+            ),
+            ("application/json;charset=utf-16", None, Some("application/json")),
+            ("application/json;charset=utf8", None, Some("application/json")),
+            ("application/json;charset=\"\"", None, Some("application/json")),
+            ("application/json-seq", None, Some("application/json-seq")),
+            ("application/+json", None, Some("application/+json")),
+            ("application/jsonp", None, Some("application/jsonp")),
+            ("text/json", None, Some("text/json")),
+            ("text/html", None, Some("text/html")),
+            ("application/json+gzip", None, Some("application/json+gzip")),
+            ("application/json;charset=utf-8;charset=utf-8", None, None),
+            ("application/json;charset=utf-8;CHARSET=utf-16", None, None),
+            ("application/json, text/html", None, None),
+            ("application/json;charset", None, None),
+            ("application/json;charset=", None, None),
+            ("application/json;charset =utf-8", None, None),
+            ("application/json;charset= utf-8", None, None),
+            ("application/json;charset=\"utf-8", None, None),
+            ("application/json;charset=\"utf-8\"x", None, None),
+            ("application/json;charset=\"utf\n8\"", None, None),
+            ("application/json charset=utf-8", None, None),
+            ("application /json", None, None),
+            ("application/", None, None),
+            ("application", None, None),
+            ("/json", None, None),
+            ("*", None, None),
+            ("", None, None),
+            ("application/j\u{e9}son", None, None),
+        ] {
+            assert_eq!(Format::of(field.as_bytes()), format, "{field}");
+            assert_eq!(media_type(field.as_bytes()).as_deref(), essence, "{field}");
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! How names are compared: unescaped, then folded or exactly as they are.
+
+use std::collections::HashMap;
+
+/// A name without `_` and `-`, in lower case (interface, section 3: `assistance_eligibility`, `ASSISTANCE-ELIGIBILITY`
+/// and `assistanceEligibility` are one field). By characters, without regard to language or position.
+pub fn fold(name: &str) -> String {
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// What the table knows of a member's name: its entries, at most one for each way of comparing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) folded: Option<u32>,
+    pub(super) exact: Option<u32>,
+}
+
+/// The names that selectors ask for. Filled by a policy, asked by answers: an answer can never add to it.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    folded: Table,
+    exact: Table,
+    ends: Ends,
+    entries: u32,
+}
+
+type Table = HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>;
+
+/// Room to unescape and fold a name in; bounded by `MAX_NAME` and what folding can add to it.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    plain: String,
+    folded: Vec<u8>,
+}
+
+impl Names {
+    /// The entry of a name, made if there is none yet.
+    pub(super) fn entry(&mut self, name: &str, exact: bool) -> u32 {
+        let (table, key) = if exact {
+            (&mut self.exact, name.to_owned())
+        } else {
+            (&mut self.folded, fold(name))
+        };
+        self.ends.admit(key.as_bytes(), exact);
+        let next = self.entries;
+        let entry = *table.entry(key.into_bytes().into()).or_insert(next);
+        if entry == next {
+            self.entries += 1;
+        }
+        entry
+    }
+
+    /// Looks up what stands between a name's quotes. `escaped`: there is a backslash in it.
+    #[inline]
+    pub(super) fn find(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
+        if !escaped && !self.ends.may_be(raw) {
+            return Found::default();
+        }
+        self.look_up(raw, escaped, scratch)
+    }
+
+    fn look_up(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
+        let Scratch { plain, folded } = scratch;
+        folded.clear();
+        if !escaped && raw.is_ascii() {
+            let letters = raw.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
+            folded.extend(letters.map(u8::to_ascii_lowercase));
+            return self.found(raw, folded);
+        }
+        if !unescape(raw, plain) {
+            return Found::default();
+        }
+        let letters = plain.chars().filter(|c| !matches!(c, '_' | '-'));
+        for c in letters.flat_map(char::to_lowercase) {
+            folded.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        self.found(plain.as_bytes(), folded)
+    }
+
+    fn found(&self, plain: &[u8], folded: &[u8]) -> Found {
+        Found {
+            folded: self.folded.get(folded).copied(),
+            exact: self.exact.get(plain).copied(),
+        }
+    }
+}
+
+/// The first and last bytes that a wanted name may be written with: most names of an answer fail here, unhashed.
+#[derive(Debug)]
+struct Ends([u8; 256]);
+
+const FIRST: u8 = 1;
+const LAST: u8 = 2;
+
+impl Default for Ends {
+    /// `_` and `-` fold away, and a character beyond ASCII may fold to any other, so these always may be.
+    fn default() -> Self {
+        let mut ends = [0; 256];
+        for (byte, place) in (0_u8..=255).zip(&mut ends) {
+            if !byte.is_ascii() || matches!(byte, b'_' | b'-') {
+                *place = FIRST | LAST;
+            }
+        }
+        Self(ends)
+    }
+}
+
+impl Ends {
+    fn admit(&mut self, key: &[u8], exact: bool) {
+        for (byte, end) in [(key.first(), FIRST), (key.last(), LAST)] {
+            let Some(&byte) = byte else { continue };
+            let other = if exact { byte } else { byte.to_ascii_uppercase() };
+            for spelling in [byte, other] {
+                if let Some(place) = self.0.get_mut(usize::from(spelling)) {
+                    *place |= end;
+                }
+            }
+        }
+    }
+
+    fn may_be(&self, raw: &[u8]) -> bool {
+        let (Some(&first), Some(&last)) = (raw.first(), raw.last()) else {
+            return true;
+        };
+        let at = |byte: u8| self.0.get(usize::from(byte)).copied().unwrap_or(FIRST | LAST);
+        at(first) & FIRST != 0 && at(last) & LAST != 0
+    }
+}
+
+/// Unescapes a name that the scanner has checked. `false`: a lone surrogate, which no name of a policy can hold, so
+/// that it is nobody's name.
+fn unescape(raw: &[u8], plain: &mut String) -> bool {
+    plain.clear();
+    let text = String::from_utf8_lossy(raw);
+    let mut rest = text.chars();
+    let mut whole = true;
+    while let Some(c) = rest.next() {
+        let c = match c {
+            '\\' => match rest.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('u') => code_point(&mut rest).unwrap_or_else(|| {
+                    whole = false;
+                    char::REPLACEMENT_CHARACTER
+                }),
+                Some(other) => other,
+                None => break,
+            },
+            other => other,
+        };
+        plain.push(c);
+    }
+    whole
+}
+
+/// What follows `\u`: one unit, or a pair of surrogates with the second's `\u` between them.
+fn code_point(rest: &mut std::str::Chars<'_>) -> Option<char> {
+    let first = unit(rest)?;
+    let mut ahead = rest.clone();
+    let second = (ahead.next() == Some('\\') && ahead.next() == Some('u'))
+        .then(|| unit(&mut ahead))
+        .flatten();
+    match (first, second) {
+        (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff)) => {
+            *rest = ahead;
+            char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (low - 0xdc00))
+        }
+        _ => char::from_u32(first),
+    }
+}
+
+fn unit(rest: &mut std::str::Chars<'_>) -> Option<u32> {
+    (0..4).try_fold(0, |unit, _| Some(unit << 4 | rest.next()?.to_digit(16)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unescaped_then_folded_or_compared_as_they_are() {
+        let mut names = Names::default();
+        let ssn = names.entry("S_S-N", false);
+        let street = names.entry("Straße", false);
+        let kilo = names.entry("kilo", false);
+        let exact = names.entry("Exact_Name", true);
+        let pair = names.entry("\u{1f600}", true);
+        assert_eq!(names.entry("ssn", false), ssn);
+        let folded = |entry| Found {
+            folded: Some(entry),
+            exact: None,
+        };
+        let exactly = |entry| Found {
+            folded: None,
+            exact: Some(entry),
+        };
+        for (raw, found) in [
+            ("ssn", folded(ssn)),
+            ("SSN", folded(ssn)),
+            ("-s_s__n-", folded(ssn)),
+            (r"\u0073sn", folded(ssn)),
+            (r"ss\u006e", folded(ssn)),
+            (r"ss\u004E", folded(ssn)),
+            (r"s\u005fsn", folded(ssn)),
+            (r"s\u002Dsn", folded(ssn)),
+            ("STRAßE", folded(street)),
+            (r"stra\u00DFe", folded(street)),
+            ("\u{212a}ilo", folded(kilo)),
+            (r"\u212Ailo", folded(kilo)),
+            ("Exact_Name", exactly(exact)),
+            (r"\u0045xact_Name", exactly(exact)),
+            ("😀", exactly(pair)),
+            (r"\ud83d\ude00", exactly(pair)),
+            (r"\uD83D\uDE00", exactly(pair)),
+            ("exact_name", Found::default()),
+            ("ExactName", Found::default()),
+            (r"\ud83dssn", Found::default()),
+            (r"ssn\ud800", Found::default()),
+            (r"\ud800\u0073sn", Found::default()),
+            (r"\ude00\ud83d", Found::default()),
+            (r"ssn\\", Found::default()),
+            (r"s\/sn", Found::default()),
+            ("ss", Found::default()),
+            ("ssnn", Found::default()),
+            ("", Found::default()),
+            ("_", Found::default()),
+        ] {
+            let got = names.find(raw.as_bytes(), raw.contains('\\'), &mut Scratch::default());
+            assert_eq!(got, found, "{raw}");
+        }
+    }
+
+    #[test]
+    fn unescaping_agrees_with_serde() {
+        for raw in [r"a\b\f\n\r\t\/\\\u0000\u00e9\u20AC\ud834\udd1e", "", "é"] {
+            let mut plain = String::new();
+            assert!(unescape(raw.as_bytes(), &mut plain));
+            assert_eq!(serde_json::from_str::<String>(&format!("\"{raw}\"")).unwrap(), plain);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why an answer cannot be masked, in words for an operator. Nothing of the body is ever in it, only a place.
+
+/// The answer is not JSON that can be read in one way only. Every variant says where: bytes from the body's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unmaskable {
+    /// The body has no JSON text in it.
+    #[error("byte {at}: the body is empty")]
+    Empty {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// The body ends inside a JSON text.
+    #[error("byte {at}: the body ends in the middle of a JSON text")]
+    Incomplete {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// A byte order mark (RFC 8259, 8.1 forbids it).
+    #[error("byte {at}: the body starts with a byte order mark")]
+    ByteOrderMark {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// Not UTF-8 (RFC 3629): a stray byte, an overlong form, a surrogate.
+    #[error("byte {at}: not UTF-8")]
+    NotUtf8 {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// The grammar (RFC 8259, 2) wants something else.
+    #[error("byte {at}: {expected} is expected here")]
+    Unexpected {
+        /// Offset in bytes.
+        at: u64,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// A byte below 0x20 inside a string (RFC 8259, 7).
+    #[error("byte {at}: a control character stands unescaped in a string")]
+    Control {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// No escape of RFC 8259, 7.
+    #[error("byte {at}: no escape that JSON knows")]
+    Escape {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_DEPTH`](super::MAX_DEPTH).
+    #[error("byte {at}: nested deeper than {} levels", super::MAX_DEPTH)]
+    TooDeep {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_NAME`](super::MAX_NAME).
+    #[error("byte {at}: a member name is longer than {} bytes", super::MAX_NAME)]
+    LongName {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_HELD`](super::MAX_HELD).
+    #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
+    LongSpace {
+        /// Offset in bytes.
+        at: u64,
+    },
+}
+
+impl Unmaskable {
+    /// Where, in bytes from the start of the body.
+    pub const fn offset(&self) -> u64 {
+        match *self {
+            Self::Empty { at }
+            | Self::Incomplete { at }
+            | Self::ByteOrderMark { at }
+            | Self::NotUtf8 { at }
+            | Self::Unexpected { at, .. }
+            | Self::Control { at }
+            | Self::Escape { at }
+            | Self::TooDeep { at }
+            | Self::LongName { at }
+            | Self::LongSpace { at } => at,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! The grammar of RFC 8259 as a machine that stops at any byte and goes on with the next chunk: no recursion, one
+//! step per token. It says where members and elements start and end; what is written is [`masker`](super::masker)'s.
+
+use super::lexeme::{BadText, Number, Text, number, space, text};
+use super::masker::{Cursor, Masker, UNCUT};
+use super::unmaskable::Unmaskable;
+use super::{MAX_DEPTH, MAX_HELD, MAX_NAME};
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// A JSON text.
+    Start,
+    /// A value.
+    Value,
+    /// A name, or the end of the object if it is the first.
+    Member { first: bool },
+    /// An element, or the end of the array if it is the first.
+    Element { first: bool },
+    /// More of a name.
+    Name { part: Text, escaped: bool },
+    /// A colon.
+    Colon,
+    /// More of a string.
+    Text(Text),
+    /// More of a number.
+    Number(Number),
+    /// The rest of `true`, `false` or `null`.
+    Literal(&'static [u8]),
+    /// A comma, or the end of the container.
+    After,
+    /// The end of the text.
+    End,
+}
+
+/// An object or array that is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame {
+    array: bool,
+    /// Something in it has been written, so that the next one keeps its comma.
+    pub(super) kept: bool,
+    /// Some path leads through it.
+    tracked: bool,
+}
+
+type Step = Result<(), Unmaskable>;
+
+impl Masker {
+    /// Reads the chunk to its end. On a fault the cursor stands at the byte that is wrong.
+    pub(super) fn walk(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        while cursor.at < cursor.chunk.len() {
+            match self.at {
+                At::Start => self.start(cursor)?,
+                At::Value => self.value(cursor)?,
+                At::Member { first } => self.member(cursor, first)?,
+                At::Element { first } => self.element(cursor, first)?,
+                At::Name { part, escaped } => self.name(cursor, part, escaped)?,
+                At::Colon => self.colon(cursor)?,
+                At::Text(part) => self.text(cursor, part)?,
+                At::Number(part) => self.number(cursor, part)?,
+                At::Literal(rest) => self.literal(cursor, rest)?,
+                At::After => self.after(cursor)?,
+                At::End => self.end_of_text(cursor)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn unexpected(&self, cursor: &Cursor<'_>, expected: &'static str) -> Unmaskable {
+        Unmaskable::Unexpected {
+            at: self.here(cursor),
+            expected,
+        }
+    }
+
+    /// Passes whitespace; the byte after it, if it is in this chunk.
+    #[inline]
+    fn next_byte(&self, cursor: &mut Cursor<'_>) -> Option<u8> {
+        let byte = cursor.peek()?;
+        if byte > b' ' {
+            return Some(byte);
+        }
+        cursor.at = space(cursor.chunk, cursor.at, self.lines);
+        cursor.peek()
+    }
+
+    /// As `next_byte`, where what is passed is held back.
+    #[inline]
+    fn next_held_byte(&self, cursor: &mut Cursor<'_>) -> Result<Option<u8>, Unmaskable> {
+        let byte = self.next_byte(cursor);
+        if self.holding && self.held_back(cursor) > MAX_HELD {
+            let at = self.held_from(cursor) + MAX_HELD as u64;
+            return Err(Unmaskable::LongSpace { at });
+        }
+        Ok(byte)
+    }
+
+    fn start(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        match self.next_byte(cursor) {
+            None => {}
+            Some(b'\n') if self.lines => cursor.at += 1,
+            Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
+            Some(_) => {
+                self.mask.selectors.restart(&mut self.trail);
+                self.at = At::Value;
+            }
+        }
+        Ok(())
+    }
+
+    fn end_of_text(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        match self.next_byte(cursor) {
+            None => Ok(()),
+            Some(b'\n') if self.lines => {
+                cursor.at += 1;
+                self.at = At::Start;
+                Ok(())
+            }
+            Some(_) if self.lines => Err(self.unexpected(cursor, "the end of the line")),
+            Some(_) => Err(self.unexpected(cursor, "the end of the body")),
+        }
+    }
+
+    fn value(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        let Some(byte) = self.next_byte(cursor) else {
+            return Ok(());
+        };
+        if let Some(cut) = self.replace.take() {
+            self.write_replacement(cursor, cut);
+        }
+        let literal: &'static [u8] = match byte {
+            b'"' => {
+                cursor.at += 1;
+                return self.text(cursor, Text::Plain);
+            }
+            b'{' => return self.open(cursor, false),
+            b'[' => return self.open(cursor, true),
+            b'-' | b'0'..=b'9' => {
+                cursor.at += 1;
+                return self.number(cursor, Number::start(byte));
+            }
+            b't' => b"rue",
+            b'f' => b"alse",
+            b'n' => b"ull",
+            _ => return Err(self.unexpected(cursor, "a value")),
+        };
+        cursor.at += 1;
+        self.literal(cursor, literal)
+    }
+
+    fn text(&mut self, cursor: &mut Cursor<'_>, mut part: Text) -> Step {
+        if self.string(cursor, &mut part, &mut false)? {
+            self.value_ends(cursor);
+        } else {
+            self.at = At::Text(part);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn string(&self, cursor: &mut Cursor<'_>, part: &mut Text, escaped: &mut bool) -> Result<bool, Unmaskable> {
+        text(cursor.chunk, &mut cursor.at, part, escaped).map_err(|fault| match fault {
+            BadText::Control => Unmaskable::Control { at: self.here(cursor) },
+            BadText::Escape => Unmaskable::Escape { at: self.here(cursor) },
+        })
+    }
+
+    fn number(&mut self, cursor: &mut Cursor<'_>, mut part: Number) -> Step {
+        match number(cursor.chunk, &mut cursor.at, &mut part) {
+            Ok(true) => self.value_ends(cursor),
+            Ok(false) => self.at = At::Number(part),
+            Err(()) => return Err(self.unexpected(cursor, "more of a number")),
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, cursor: &mut Cursor<'_>, mut rest: &'static [u8]) -> Step {
+        while let Some((&wanted, left)) = rest.split_first() {
+            let Some(byte) = cursor.peek() else {
+                self.at = At::Literal(rest);
+                return Ok(());
+            };
+            if byte != wanted {
+                return Err(self.unexpected(cursor, "`true`, `false` or `null`"));
+            }
+            cursor.at += 1;
+            rest = left;
+        }
+        self.value_ends(cursor);
+        Ok(())
+    }
+
+    /// The cursor stands just after a value.
+    #[inline]
+    fn value_ends(&mut self, cursor: &mut Cursor<'_>) {
+        let depth = self.stack.len();
+        if depth == self.cut {
+            self.cut = UNCUT;
+            cursor.keep = cursor.at;
+        }
+        self.at = if depth == 0 { At::End } else { At::After };
+    }
+
+    fn open(&mut self, cursor: &mut Cursor<'_>, array: bool) -> Step {
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(Unmaskable::TooDeep { at: self.here(cursor) });
+        }
+        let visible = self.cut == UNCUT;
+        let tracked = visible && self.stack.last().is_none_or(|outer| outer.tracked) && self.trail.enter();
+        self.stack.push(Frame {
+            array,
+            kept: false,
+            tracked,
+        });
+        cursor.at += 1;
+        if visible && (tracked || !array) {
+            self.hold(cursor, cursor.at);
+        }
+        self.at = if array {
+            At::Element { first: true }
+        } else {
+            At::Member { first: true }
+        };
+        Ok(())
+    }
+
+    fn close(&mut self, cursor: &mut Cursor<'_>) {
+        if self.stack.pop().is_some_and(|frame| frame.tracked) {
+            self.trail.leave();
+        }
+        cursor.at += 1;
+        self.value_ends(cursor);
+    }
+
+    fn after(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        let Some(byte) = self.next_byte(cursor) else {
+            return Ok(());
+        };
+        let Some(&frame) = self.stack.last() else {
+            self.at = At::End;
+            return Ok(());
+        };
+        match (byte, frame.array) {
+            (b',', false) => {
+                self.comma(cursor, frame.kept);
+                self.at = At::Member { first: false };
+                return self.member(cursor, false);
+            }
+            (b',', true) if frame.tracked => {
+                self.comma(cursor, frame.kept);
+                self.at = At::Element { first: false };
+            }
+            (b',', true) => {
+                cursor.at += 1;
+                self.at = At::Value;
+                return self.value(cursor);
+            }
+            (b'}', false) | (b']', true) => self.close(cursor),
+            (_, false) => return Err(self.unexpected(cursor, "`,` or `}`")),
+            (_, true) => return Err(self.unexpected(cursor, "`,` or `]`")),
+        }
+        Ok(())
+    }
+
+    /// A comma is held back with what it leads to, or goes at once if nothing stays before it.
+    fn comma(&mut self, cursor: &mut Cursor<'_>, kept: bool) {
+        let comma = cursor.at;
+        cursor.at += 1;
+        if self.cut != UNCUT {
+            return;
+        }
+        if kept {
+            self.hold(cursor, comma);
+        } else {
+            cursor.write_to(comma);
+            cursor.keep = cursor.at;
+            self.hold(cursor, cursor.at);
+        }
+    }
+
+    fn member(&mut self, cursor: &mut Cursor<'_>, first: bool) -> Step {
+        match self.next_held_byte(cursor)? {
+            None => Ok(()),
+            Some(b'"') => {
+                cursor.at += 1;
+                if self.holding {
+                    self.name_at = self.held_back(cursor);
+                }
+                self.name(cursor, Text::Plain, false)
+            }
+            Some(b'}') if first => {
+                self.release(cursor);
+                self.close(cursor);
+                Ok(())
+            }
+            Some(_) if first => Err(self.unexpected(cursor, "a member name or `}`")),
+            Some(_) => Err(self.unexpected(cursor, "a member name")),
+        }
+    }
+
+    fn name(&mut self, cursor: &mut Cursor<'_>, mut part: Text, mut escaped: bool) -> Step {
+        let closed = self.string(cursor, &mut part, &mut escaped);
+        if self.holding {
+            let length = self.held_back(cursor) - self.name_at - usize::from(closed == Ok(true));
+            if length > MAX_NAME {
+                let at = self.held_from(cursor) + (self.name_at + MAX_NAME) as u64;
+                return Err(Unmaskable::LongName { at });
+            }
+        }
+        if !closed? {
+            self.at = At::Name { part, escaped };
+            return Ok(());
+        }
+        if self.holding {
+            let tracked = self.stack.last().is_some_and(|frame| frame.tracked);
+            let verdict = self.judge_member(cursor, escaped, tracked);
+            self.apply(cursor, verdict);
+        }
+        self.at = At::Colon;
+        self.colon(cursor)
+    }
+
+    fn colon(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        match self.next_byte(cursor) {
+            None => Ok(()),
+            Some(b':') => {
+                cursor.at += 1;
+                self.at = At::Value;
+                self.value(cursor)
+            }
+            Some(_) => Err(self.unexpected(cursor, "`:`")),
+        }
+    }
+
+    fn element(&mut self, cursor: &mut Cursor<'_>, first: bool) -> Step {
+        match self.next_held_byte(cursor)? {
+            None => {}
+            Some(b']') if first => {
+                self.release(cursor);
+                self.close(cursor);
+            }
+            Some(_) => {
+                if self.holding {
+                    let verdict = self.judge_element();
+                    self.apply(cursor, verdict);
+                }
+                self.at = At::Value;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! One client connection: which protocol it speaks, and its requests, one after the other or many at once.
+//!
+//! Hyper's `auto` connection is not used: it has no timer while it tells the protocols apart.
+
+use http::{Request, header};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use super::patience::{Busy, Doings, Patience, Patient};
+use super::tls::Tls;
+use crate::gateway::{AnswerBody, Cut, Gateway, Peer};
+
+/// How an HTTP/2 connection begins (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Most requests at one time on an HTTP/2 connection.
+pub(super) const MAX_STREAMS: u32 = 128;
+
+/// Most bytes that wait to be written on an HTTP/2 stream.
+const MAX_SEND_BUFFER: usize = 256 * 1024;
+
+/// How often a silent HTTP/2 client is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// How long it may take to say so.
+const PING_WITHIN: Duration = Duration::from_secs(20);
+
+/// What a listener gives its connections.
+#[derive(Clone, Debug)]
+pub(super) struct Manners {
+    pub(super) patience: Patience,
+    pub(super) header_bytes: usize,
+    /// Turns true when the gateway drains.
+    pub(super) drain: watch::Receiver<bool>,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<T>(gateway: Rc<Gateway>, io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let peer = Peer {
+        address,
+        tls: tls.is_some(),
+        two_framings: false,
+    };
+    let doings = Doings::new();
+    let within = manners.patience.head;
+    let Some(tls) = tls else {
+        let mut io = io;
+        if let Ok(Some((ahead, two))) = tokio::time::timeout(within, sniff(&mut io)).await {
+            let io = Patient::new(io, ahead, Rc::clone(&doings), manners.patience);
+            speak(gateway, io, two, doings, peer, manners).await;
+        }
+        return;
+    };
+    let accepting = TlsAcceptor::from(tls.current()).accept(io);
+    match tokio::time::timeout(within, accepting).await {
+        Ok(Ok(io)) => {
+            let two = io.get_ref().1.alpn_protocol() == Some(b"h2");
+            let io = Patient::new(io, Vec::new(), Rc::clone(&doings), manners.patience);
+            speak(gateway, io, two, doings, peer, manners).await;
+        }
+        Ok(Err(fault)) => tracing::debug!(%address, %fault, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+}
+
+/// Reads until it is clear whether the client speaks HTTP/2. None if it hung up before it said anything.
+async fn sniff<T: AsyncRead + Unpin>(io: &mut T) -> Option<(Vec<u8>, bool)> {
+    let mut ahead = Vec::with_capacity(1024);
+    loop {
+        if io.read_buf(&mut ahead).await.ok()? == 0 {
+            return (!ahead.is_empty()).then_some((ahead, false));
+        }
+        if ahead.starts_with(PREFACE) {
+            return Some((ahead, true));
+        }
+        if !PREFACE.starts_with(&ahead) {
+            return Some((ahead, false));
+        }
+    }
+}
+
+async fn speak<T>(gateway: Rc<Gateway>, io: Patient<T>, two: bool, doings: Rc<Doings>, peer: Peer, manners: Manners)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Manners {
+        header_bytes,
+        mut drain,
+        ..
+    } = manners;
+    let address = peer.address;
+    let answering = Rc::clone(&gateway);
+    let requests = Rc::clone(&doings);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let gateway = Rc::clone(&answering);
+        let busy = requests.begin();
+        let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING) && requests.saw_content_length();
+        requests.forget_head();
+        let peer = Peer { two_framings, ..peer };
+        async move {
+            let answer = gateway.answer(request, peer).await;
+            Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
+        }
+    });
+    let ended = if two {
+        doings.multiplexed();
+        let connection = http2::Builder::new(LocalTasks)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+            .max_send_buf_size(MAX_SEND_BUFFER)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WITHIN)
+            .serve_connection(TokioIo::new(io), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = drain.wait_for(|draining| *draining) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    } else {
+        let refusing = Rc::clone(&gateway);
+        let io = io.refusing(Box::new(move |status| refusing.malformed(peer, status)));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(header_bytes.max(MIN_BUFFER))
+            .serve_connection(TokioIo::new(io), service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            _ = drain.wait_for(|draining| *draining) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    if let Err(fault) = ended {
+        tracing::debug!(%address, %fault, "connection ended early");
+    }
+}
+
+/// The smallest read buffer that hyper takes.
+const MIN_BUFFER: usize = 8192;
+
+/// An answer's body, which keeps its connection busy until it has been written.
+#[derive(Debug)]
+struct Held {
+    body: AnswerBody,
+    _busy: Busy,
+}
+
+impl Body for Held {
+    type Data = bytes::Bytes;
+    type Error = Cut;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, Cut>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// HTTP/2's streams as tasks of this worker's own thread.
+#[derive(Clone, Copy, Debug)]
+struct LocalTasks;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
