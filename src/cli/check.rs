@@ -39,12 +39,12 @@ impl Check {
                 let warnings = problems.len() - bad;
                 if bad == 0 {
                     anstream::println!(
-                        "{}ok{}: the gateway would start ({warnings} warnings)",
+                        "{}ok{}: the gateway would start (warnings: {warnings})",
                         GOOD.render(),
                         GOOD.render_reset()
                     );
                 } else {
-                    anstream::eprintln!("{bad} problems, {warnings} warnings");
+                    anstream::eprintln!("problems: {bad}, warnings: {warnings}");
                 }
             }
         }

@@ -200,9 +200,9 @@ impl Journal {
 
 impl Slot {
     /// Files a request's line. `durable` gives what to wait for until it is on disk.
-    pub fn file(self, entry: Entry, durable: bool) -> Option<Filed> {
+    pub fn file(self, entry: Box<Entry>, durable: bool) -> Option<Filed> {
         let (filed, wait) = durable.then(oneshot::channel).unzip();
-        self.put(What::Entry(Box::new(entry)), filed);
+        self.put(What::Entry(entry), filed);
         wait.map(Filed)
     }
 

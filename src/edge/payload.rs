@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::reason::Reason;
 
@@ -31,9 +31,11 @@ pub struct Upload {
     body: Incoming,
     /// Bytes that may still come.
     left: u64,
-    deadline: Pin<Box<Sleep>>,
+    deadline: Instant,
+    /// Armed when the body is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
-    fault: UploadFault,
+    fault: Option<UploadFault>,
 }
 
 /// Why an [`Upload`] broke off, once it has.
@@ -53,15 +55,16 @@ impl Upload {
             ended: body.is_end_stream(),
             body,
             left: limit,
-            deadline: Box::pin(tokio::time::sleep(within)),
-            fault: UploadFault::default(),
+            deadline: Instant::now() + within,
+            timer: None,
+            fault: None,
         }
     }
 
     /// Tells later why the body broke off.
     #[must_use]
-    pub fn fault(&self) -> UploadFault {
-        self.fault.clone()
+    pub fn fault(&mut self) -> UploadFault {
+        self.fault.get_or_insert_default().clone()
     }
 
     /// Whether there is nothing to come.
@@ -95,7 +98,9 @@ impl Upload {
 
     fn stop(&mut self, reason: Reason) -> BrokenOff {
         self.ended = true;
-        let _ = self.fault.0.set(reason);
+        if let Some(fault) = &self.fault {
+            let _ = fault.0.set(reason);
+        }
         BrokenOff(reason)
     }
 }
@@ -134,7 +139,9 @@ impl Body for Upload {
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    std::task::ready!(this.deadline.as_mut().poll(cx));
+                    let deadline = this.deadline;
+                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                    std::task::ready!(timer.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(this.stop(Reason::BodyTimeout))));
                 }
             }

@@ -2,7 +2,6 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::Authority;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -49,7 +48,7 @@ pub(super) enum ReplyBody {
 pub(super) struct Outgoing<'a> {
     pub(super) call: Call,
     /// The host that the client asked for.
-    pub(super) host: &'a Authority,
+    pub(super) host: HeaderValue,
     /// Whether it came over TLS.
     pub(super) tls: bool,
     pub(super) request_id: &'a HeaderValue,
@@ -120,7 +119,6 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         view.ask(&mut fields);
     }
     let forwarded_for = HeaderValue::try_from(call.source.to_string()).map_err(|_| unfit("odd source"))?;
-    let host = HeaderValue::try_from(host.as_str()).map_err(|_| unfit("odd host"))?;
     fields.insert(header::HOST, backend.host().clone());
     fields.insert(HeaderName::from_static("x-forwarded-for"), forwarded_for);
     fields.insert(

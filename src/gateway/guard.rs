@@ -34,7 +34,6 @@ pub(super) async fn guard(
     caller: Option<&Arc<Identity>>,
     permit: &Permit,
     body: Inbound,
-    now: u64,
 ) -> Result<Turn, Refusal> {
     let rules = permit.idempotency().filter(|_| call.is_unsafe());
     let (Some(rules), Some(caller)) = (rules, caller) else {
@@ -63,7 +62,7 @@ pub(super) async fn guard(
     );
     let claim = shared
         .store
-        .reserve(record, fingerprint.finish(), rules.keep, now)
+        .reserve(record, fingerprint.finish(), rules.keep, super::unix_now())
         .await;
     let claim = claim.map_err(|fault| {
         shared.metrics.idempotency("store_unavailable");
@@ -76,7 +75,7 @@ fn unguarded(body: Inbound) -> Turn {
     let (payload, fault) = match body {
         Inbound::Read(bytes) => (whole(bytes), UploadFault::default()),
         Inbound::Wire(upload) if upload.is_empty() => (Payload::Empty, UploadFault::default()),
-        Inbound::Wire(upload) => {
+        Inbound::Wire(mut upload) => {
             let fault = upload.fault();
             (Payload::Stream(Box::new(upload)), fault)
         }

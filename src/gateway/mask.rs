@@ -209,7 +209,8 @@ async fn hold(
         })));
     }
     let broken = |reason, why: &'static str| Refusal::because(reason, why);
-    let mut out = Vec::new();
+    let expected = usize::try_from(source.size_hint().lower()).unwrap_or(HOLD);
+    let mut out = Vec::with_capacity(expected.min(HOLD));
     loop {
         let frame = tokio::time::timeout(patience, source.frame())
             .await

@@ -172,18 +172,20 @@ impl Gateway {
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, unix_now()).await?;
+        let caller = identify(rules, &call.headers, unix_now())
+            .await
+            .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
             line.caller(&caller.authority);
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
-        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body, unix_now()).await?;
+        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
         let view = permit.mask().map(|mask| View::new(mask, &policy.version));
         let method = call.method.clone();
         let outgoing = Outgoing {
             call,
-            host: &host,
+            host,
             tls,
             request_id,
             caller: caller.as_ref(),
@@ -231,8 +233,8 @@ fn refusal_response(refusal: Refusal, id: &HeaderValue) -> Answer {
     refusal.into_response(id.to_str().unwrap_or_default())
 }
 
-fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Method>) -> Entry {
-    Entry {
+fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Method>) -> Box<Entry> {
+    Box::new(Entry {
         at: jiff::Timestamp::now(),
         request_id: id.to_str().unwrap_or_default().into(),
         caller: None,
@@ -249,7 +251,7 @@ fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Metho
         masked: Vec::new(),
         duration: Duration::ZERO,
         policy_version: Arc::clone(&rules.policy().version),
-    }
+    })
 }
 
 /// The wall clock in unix seconds; before 1970 it is 1970, when no token is valid yet.

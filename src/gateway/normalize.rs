@@ -1,6 +1,6 @@
 //! Second step: from a request to a [`Call`], which can be read in one way only.
 
-use http::uri::Authority;
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::accept::{Accepted, Limits, Peer, source};
@@ -18,7 +18,7 @@ pub(super) struct Normal {
     /// The body, not yet read.
     pub upload: Upload,
     /// The host that the client asked for.
-    pub host: Authority,
+    pub host: HeaderValue,
     /// Whether it came over TLS.
     pub tls: bool,
 }

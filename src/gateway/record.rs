@@ -13,7 +13,7 @@ use crate::audit::Entry;
 use crate::call::Call;
 use crate::edge::journal::{Filed, Slot};
 use crate::edge::metrics::RouteMeter;
-use crate::policy::{Authority, Permit, Place};
+use crate::policy::{Authority, Permit, Place, route};
 use crate::reason::{Outcome, Reason};
 
 /// An audit line in the making.
@@ -28,7 +28,8 @@ pub struct Line {
 #[derive(Debug)]
 struct Open {
     slot: Slot,
-    entry: Entry,
+    /// Boxed: a line is handed from step to step.
+    entry: Box<Entry>,
     rules: Arc<Rules>,
     meter: Arc<RouteMeter>,
     started: Instant,
@@ -37,7 +38,7 @@ struct Open {
 
 impl Line {
     /// Starts a line in the room that was kept for it.
-    pub(super) fn open(slot: Slot, rules: &Arc<Rules>, entry: Entry, started: Instant) -> Self {
+    pub(super) fn open(slot: Slot, rules: &Arc<Rules>, entry: Box<Entry>, started: Instant) -> Self {
         Self {
             open: Some(Open {
                 slot,
@@ -64,6 +65,18 @@ impl Line {
     pub(super) fn caller(&mut self, authority: &Arc<Authority>) {
         if let Some(open) = &mut self.open {
             open.entry.caller = Some(Arc::clone(authority));
+        }
+    }
+
+    /// Nobody may know where the request would have gone but the operator.
+    pub(super) fn sought(&mut self, call: &Call) {
+        let place = self
+            .open
+            .as_ref()
+            .and_then(|open| route(open.rules.policy(), call).ok())
+            .map(|(place, _)| place);
+        if let Some(place) = place {
+            self.place(place, None);
         }
     }
 

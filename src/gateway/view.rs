@@ -5,7 +5,9 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use crate::call::headers::remove_if;
 use crate::masking::Mask;
 
 /// Separates the view from the backend's own tag.
@@ -16,20 +18,27 @@ const BETWEEN: char = '.';
 pub(super) struct View {
     /// What is cut out.
     pub mask: Mask,
-    /// Starts the entity tags of this view.
-    prefix: String,
+    policy_version: Arc<str>,
 }
 
 impl View {
     /// The view that `mask` makes under a policy.
-    pub(super) fn new(mask: Mask, policy_version: &str) -> Self {
+    pub(super) fn new(mask: Mask, policy_version: &Arc<str>) -> Self {
+        Self {
+            mask,
+            policy_version: Arc::clone(policy_version),
+        }
+    }
+
+    /// Starts the entity tags of this view: they change with the policy and with what it hides.
+    fn prefix(&self) -> String {
         let mut prefix = String::from("v");
-        prefix.extend(policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
-        for action in mask.actions.iter() {
+        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
+        for action in self.mask.actions.iter() {
             prefix.push(if action.is_some() { 'x' } else { 'o' });
         }
         prefix.push(BETWEEN);
-        Self { mask, prefix }
+        prefix
     }
 
     /// Asks the backend for something that can be masked: uncompressed, whole, and with its own tags.
@@ -49,19 +58,24 @@ impl View {
 
     /// Makes the head of an answer one of this view.
     pub(super) fn adjust(&self, fields: &mut HeaderMap) {
-        for name in [
-            header::CONTENT_LENGTH,
-            header::ACCEPT_RANGES,
-            header::CONTENT_RANGE,
-            header::HeaderName::from_static("content-md5"),
-            header::HeaderName::from_static("digest"),
-            header::HeaderName::from_static("content-digest"),
-            header::HeaderName::from_static("repr-digest"),
-        ] {
-            fields.remove(name);
-        }
-        let tag = fields.get(header::ETAG).and_then(|value| value.to_str().ok());
-        match tag.and_then(|tag| HeaderValue::try_from(self.ours(tag)?).ok()) {
+        remove_if(fields, |name| {
+            matches!(
+                name.as_str(),
+                "content-length"
+                    | "accept-ranges"
+                    | "content-range"
+                    | "content-md5"
+                    | "digest"
+                    | "content-digest"
+                    | "repr-digest"
+            )
+        });
+        let Some(tag) = fields.get(header::ETAG) else { return };
+        let tag = tag
+            .to_str()
+            .ok()
+            .and_then(|tag| HeaderValue::try_from(self.ours(tag)?).ok());
+        match tag {
             Some(tag) => fields.insert(header::ETAG, tag),
             None => fields.remove(header::ETAG),
         };
@@ -74,18 +88,19 @@ impl View {
             None => ("", tag),
         };
         let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
-        Some(format!("{weak}\"{}{opaque}\"", self.prefix))
+        Some(format!("{weak}\"{}{opaque}\"", self.prefix()))
     }
 
     /// Tags of this view become the backend's own again. Any other is left to fail: it may be the backend's tag, but what
     /// this caller saw was not that.
     fn theirs(&self, list: &str) -> String {
+        let prefix = self.prefix();
         let mut out = String::with_capacity(list.len());
         for (at, part) in list.split('"').enumerate() {
             if at > 0 {
                 out.push('"');
             }
-            match part.strip_prefix(self.prefix.as_str()) {
+            match part.strip_prefix(prefix.as_str()) {
                 // Every second part stands between quotes.
                 Some(own) if at % 2 == 1 => out.push_str(own),
                 _ if at % 2 == 1 => {
@@ -123,14 +138,13 @@ pub(super) fn for_this_caller_only(fields: &mut HeaderMap) {
 mod tests {
     use super::*;
     use crate::masking::{Action, Selectors};
-    use std::sync::Arc;
 
     fn view(hidden: bool) -> View {
         let mask = Mask {
             selectors: Arc::new(Selectors::compile(&[]).unwrap()),
             actions: Arc::new([hidden.then_some(Action::Remove)]),
         };
-        View::new(mask, "0123456789abcdef")
+        View::new(mask, &"0123456789abcdef".into())
     }
 
     #[test]

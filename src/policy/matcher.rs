@@ -18,6 +18,8 @@ pub struct Matcher<T> {
     nodes: Vec<Node<T>>,
     /// A literal is not its own folding: then even a path in small letters may fold to another rule.
     mixed_case: bool,
+    /// Segments of the longest pattern: what comes after them in a path is compared with nothing.
+    depth: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ impl<T> Default for Matcher<T> {
         Self {
             nodes: vec![Node::default()],
             mixed_case: false,
+            depth: 0,
         }
     }
 }
@@ -64,6 +67,7 @@ impl<T: Copy + PartialEq> Matcher<T> {
     /// The value at `pattern`, made by `new` if there is none yet.
     pub fn entry(&mut self, pattern: &PathPattern, new: impl FnOnce() -> T) -> Option<&mut T> {
         let mut at = 0;
+        self.depth = self.depth.max(pattern.segments().len());
         for segment in pattern.segments() {
             at = self.child(at, segment)?;
         }
@@ -94,7 +98,8 @@ impl<T: Copy + PartialEq> Matcher<T> {
     #[must_use]
     pub fn find(&self, path: &Path, skip: usize) -> Found<T> {
         let exact = self.best(0, path, skip, 0, None);
-        let other = if !self.mixed_case && is_folded(path.decoded()) {
+        let mut compared = (skip..skip.saturating_add(self.depth)).map_while(|index| path.segment(index));
+        let other = if !self.mixed_case && compared.all(is_folded) {
             exact
         } else {
             self.best_folded(0, path, skip, 0, None)

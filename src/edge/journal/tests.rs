@@ -5,8 +5,8 @@ use crate::audit::verify::verify;
 use crate::reason::Outcome;
 use std::process::{Command, Stdio};
 
-fn entry(id: &str) -> Entry {
-    Entry {
+fn entry(id: &str) -> Box<Entry> {
+    Box::new(Entry {
         at: jiff::Timestamp::now(),
         request_id: id.into(),
         caller: None,
@@ -23,7 +23,7 @@ fn entry(id: &str) -> Entry {
         masked: Vec::new(),
         duration: Duration::ZERO,
         policy_version: "v".into(),
-    }
+    })
 }
 
 fn file(path: &Path) -> Target {
