@@ -140,6 +140,7 @@ where
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
+            .half_close(true)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);

@@ -191,7 +191,13 @@ impl<T> Patient<T> {
         if self.doings.busy.get() > 0 || self.refuse.is_none() {
             return false;
         }
-        let Some(status) = hypers_own(bytes) else { return false };
+        let Some(mut status) = hypers_own(bytes) else {
+            return false;
+        };
+        if status == 431 && !self.doings.head.borrow().contains(&b'\n') {
+            // All that came was the beginning of one line, which is the target's.
+            status = 414;
+        }
         if let Some(refuse) = self.refuse.take() {
             self.refusal.extend(refuse(status));
         }
