@@ -27,7 +27,11 @@ fn typed(kind: &str, body: &str) -> Vec<u8> {
 
 /// A head of these lines, a length, and the body.
 fn with(status: &str, fields: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!(
+        "HTTP/1.1 {status}\r\n{fields}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }
 
 fn chunked(body: &str, size: usize, trailers: &str) -> Vec<u8> {
@@ -42,7 +46,10 @@ fn chunked(body: &str, size: usize, trailers: &str) -> Vec<u8> {
 }
 
 fn assert_clean(name: &str, answer: &Answer) {
-    assert!(!String::from_utf8_lossy(&answer.body).contains("CANARY"), "{name}: {answer:?}");
+    assert!(
+        !String::from_utf8_lossy(&answer.body).contains("CANARY"),
+        "{name}: {answer:?}"
+    );
     let fields = answer.fields.iter().any(|(_, value)| value.contains("CANARY"));
     assert!(!fields, "{name}: {answer:?}");
 }
@@ -73,7 +80,10 @@ fn however_a_json_body_is_framed_it_is_masked() {
         ("one", chunked(SECRETS, 4096, "")),
         ("bytes", chunked(SECRETS, 1, "")),
         ("seven", chunked(SECRETS, 7, "")),
-        ("trailers", chunked(SECRETS, 9, "X-SSN: CANARY-7f3a\r\nETag: \"CANARY-7f3a\"\r\n")),
+        (
+            "trailers",
+            chunked(SECRETS, 9, "X-SSN: CANARY-7f3a\r\nETag: \"CANARY-7f3a\"\r\n"),
+        ),
         ("old-close", close("1.0")),
         ("new-close", close("1.1")),
     ];
@@ -97,7 +107,12 @@ fn every_json_type_is_masked_and_errors_too() {
     let rows = [
         ("ndjson", typed("application/x-ndjson", &line), 200, lines.as_str()),
         ("vendor", typed("application/vnd.city+json", SECRETS), 200, MASKED),
-        ("upper", typed("APPLICATION/JSON; Charset=\"UTF-8\"", SECRETS), 200, MASKED),
+        (
+            "upper",
+            typed("APPLICATION/JSON; Charset=\"UTF-8\"", SECRETS),
+            200,
+            MASKED,
+        ),
         ("missing", problem("404 Not Found"), 404, MASKED),
         ("conflict", problem("409 Conflict"), 409, MASKED),
         ("broken", problem("500 Internal Server Error"), 500, MASKED),
@@ -113,19 +128,42 @@ fn every_json_type_is_masked_and_errors_too() {
 
 #[test]
 fn what_cannot_be_masked_does_not_leave() {
-    let coded = |coding: &str| with("200 OK", &format!("Content-Type: application/json\r\nContent-Encoding: {coding}\r\n"), SECRETS);
+    let coded = |coding: &str| {
+        with(
+            "200 OK",
+            &format!("Content-Type: application/json\r\nContent-Encoding: {coding}\r\n"),
+            SECRETS,
+        )
+    };
     let part = "Content-Type: application/json\r\nContent-Range: bytes 0-70/99\r\n";
     let wide: Vec<u8> = SECRETS.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let mut wide_answer =
-        format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", wide.len()).into_bytes();
+    let mut wide_answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        wide.len()
+    )
+    .into_bytes();
     wide_answer.extend(wide);
     let rows: Table = vec![
         ("html", typed("text/html", SECRETS)),
         ("plain", typed("text/plain", SECRETS)),
         ("octets", typed("application/octet-stream", SECRETS)),
         ("untyped", with("200 OK", "", SECRETS)),
-        ("two", with("200 OK", "Content-Type: application/json\r\nContent-Type: text/html\r\n", SECRETS)),
-        ("same", with("200 OK", "Content-Type: application/json\r\nContent-Type: application/json\r\n", SECRETS)),
+        (
+            "two",
+            with(
+                "200 OK",
+                "Content-Type: application/json\r\nContent-Type: text/html\r\n",
+                SECRETS,
+            ),
+        ),
+        (
+            "same",
+            with(
+                "200 OK",
+                "Content-Type: application/json\r\nContent-Type: application/json\r\n",
+                SECRETS,
+            ),
+        ),
         ("list", typed("application/json, text/html", SECRETS)),
         ("utf16", typed("application/json; charset=utf-16", SECRETS)),
         ("latin", typed("application/json; charset=iso-8859-1", SECRETS)),
@@ -133,7 +171,10 @@ fn what_cannot_be_masked_does_not_leave() {
         ("gzip", coded("gzip")),
         ("unknown", coded("rot13")),
         ("part", with("206 Partial Content", part, SECRETS)),
-        ("page", answer("500 Internal Server Error", "text/html", SECRETS).into_bytes()),
+        (
+            "page",
+            answer("500 Internal Server Error", "text/html", SECRETS).into_bytes(),
+        ),
         ("cut", json(&SECRETS[..40])),
         ("key", json(r#"{"a":"CANARY-7f3a","ss"#)),
         ("comma", json(r#"{"a":"CANARY-7f3a",}"#)),
@@ -143,8 +184,18 @@ fn what_cannot_be_masked_does_not_leave() {
         ("guard", json(")]}',\n{\"a\":\"CANARY-7f3a\"}")),
         ("second", json(r#"{"a":"CANARY-7f3a"}{"b":1}"#)),
         ("tab", json("{\"a\":\"CANARY-7f3a\t\"}")),
-        ("deep", json(&format!("{{\"a\":\"CANARY-7f3a\",\"b\":{}", "[".repeat(60_000)))),
-        ("old-close", format!("HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{}", &SECRETS[..40]).into_bytes()),
+        (
+            "deep",
+            json(&format!("{{\"a\":\"CANARY-7f3a\",\"b\":{}", "[".repeat(60_000))),
+        ),
+        (
+            "old-close",
+            format!(
+                "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{}",
+                &SECRETS[..40]
+            )
+            .into_bytes(),
+        ),
     ];
     let backend = table(rows.clone());
     let gateway = Setup::new(&backend).start();
@@ -193,9 +244,21 @@ fn a_large_body_that_breaks_later_is_cut_and_never_completed() {
     let head = |version: &str| format!("HTTP/{version} 200 OK\r\nContent-Type: application/json\r\n");
     let rows: [(&'static str, Vec<u8>, &str); 4] = [
         ("syntax", whole, "unmaskable_response"),
-        ("sized", json(&format!("{large}}}\"CANARY-7f3a\"]")), "unmaskable_response"),
-        ("old-close", format!("{}\r\n{large}", head("1.0")).into_bytes(), "unmaskable_response"),
-        ("short-close", format!("{}Content-Length: 9999999\r\n\r\n{large}", head("1.1")).into_bytes(), ""),
+        (
+            "sized",
+            json(&format!("{large}}}\"CANARY-7f3a\"]")),
+            "unmaskable_response",
+        ),
+        (
+            "old-close",
+            format!("{}\r\n{large}", head("1.0")).into_bytes(),
+            "unmaskable_response",
+        ),
+        (
+            "short-close",
+            format!("{}Content-Length: 9999999\r\n\r\n{large}", head("1.1")).into_bytes(),
+            "",
+        ),
     ];
     let backend = table(rows.iter().map(|row| (row.0, row.1.clone())).collect());
     let gateway = Setup::new(&backend).start();
@@ -235,11 +298,36 @@ fn a_module_lets_only_the_named_types_pass() {
 fn an_answer_without_a_body_needs_no_mask() {
     let rows = [
         ("GET", "none", b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), 204),
-        ("GET", "same", b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_vec(), 304),
-        ("GET", "empty", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(), 200),
-        ("GET", "moved", b"HTTP/1.1 303 See Other\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n".to_vec(), 303),
-        ("HEAD", "json", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n".to_vec(), 200),
-        ("HEAD", "html", b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 500\r\n\r\n".to_vec(), 200),
+        (
+            "GET",
+            "same",
+            b"HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_vec(),
+            304,
+        ),
+        (
+            "GET",
+            "empty",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            200,
+        ),
+        (
+            "GET",
+            "moved",
+            b"HTTP/1.1 303 See Other\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n".to_vec(),
+            303,
+        ),
+        (
+            "HEAD",
+            "json",
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n".to_vec(),
+            200,
+        ),
+        (
+            "HEAD",
+            "html",
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 500\r\n\r\n".to_vec(),
+            200,
+        ),
     ];
     let backend = table(rows.iter().map(|row| (row.1, row.2.clone())).collect());
     let gateway = Setup::new(&backend).start();
@@ -248,7 +336,11 @@ fn an_answer_without_a_body_needs_no_mask() {
         let answer = gateway.call(method, &path, &["clerk"], "", "");
         assert_eq!((answer.status, answer.body.len()), (*status, 0), "{name}");
         if *method == "HEAD" {
-            assert_eq!(answer.field("content-length"), None, "{name}: the length of what is not shown");
+            assert_eq!(
+                answer.field("content-length"),
+                None,
+                "{name}: the length of what is not shown"
+            );
             let all = gateway.call(method, &path, &["caseworker"], "", "");
             assert_eq!(all.field("content-length"), Some("500"), "{name}");
         }
@@ -258,16 +350,28 @@ fn an_answer_without_a_body_needs_no_mask() {
 #[test]
 fn bytes_after_an_answer_never_become_anothers() {
     let smuggled = answer("200 OK", "application/json", r#"{"a":"CANARY-7f3a"}"#);
-    for (status, method) in [("204 No Content", "GET"), ("304 Not Modified", "GET"), ("200 OK", "HEAD")] {
+    for (status, method) in [
+        ("204 No Content", "GET"),
+        ("304 Not Modified", "GET"),
+        ("200 OK", "HEAD"),
+    ] {
         let first = format!("HTTP/1.1 {status}\r\n\r\n{smuggled}");
         let backend = Backend::script(move |request, stream| {
-            let bytes = if request.target.ends_with("first") { first.clone() } else { answer("200 OK", "application/json", "{}") };
+            let bytes = if request.target.ends_with("first") {
+                first.clone()
+            } else {
+                answer("200 OK", "application/json", "{}")
+            };
             stream.write_all(bytes.as_bytes()).is_ok()
         });
         let gateway = Setup::new(&backend).start();
         gateway.call(method, "/api/accounts/first", &["clerk"], "", "");
         let next = gateway.get("/api/accounts/next", &["caseworker"]);
-        assert_eq!((next.status, next.text().as_str()), (200, "{}"), "after {status} to {method}");
+        assert_eq!(
+            (next.status, next.text().as_str()),
+            (200, "{}"),
+            "after {status} to {method}"
+        );
     }
 }
 
@@ -291,24 +395,47 @@ fn headers_of_a_class_are_hidden_however_they_are_spelt() {
 
 #[test]
 fn an_etag_is_the_views_own_and_comes_back_as_the_backends() {
-    let backend = Backend::bytes(with("200 OK", "Content-Type: application/json\r\nETag: \"abc\"\r\n", SECRETS));
+    let backend = Backend::bytes(with(
+        "200 OK",
+        "Content-Type: application/json\r\nETag: \"abc\"\r\n",
+        SECRETS,
+    ));
     let gateway = Setup::new(&backend).start();
-    let tag = gateway.get("/api/accounts/A1", &["clerk"]).field("etag").unwrap().to_owned();
+    let tag = gateway
+        .get("/api/accounts/A1", &["clerk"])
+        .field("etag")
+        .unwrap()
+        .to_owned();
     assert_ne!(tag, "\"abc\"");
     let seen = |role: &str, field: &str, value: &str| {
         gateway.call("GET", "/api/accounts/A1", &[role], &format!("{field}: {value}\r\n"), "");
         backend.last().field(field).map(str::to_owned)
     };
     for field in ["If-Match", "If-None-Match"] {
-        for (sent, want) in [(tag.clone(), "\"abc\""), (format!("W/{tag}"), "W/\"abc\""), (format!("{tag}, {tag}"), "\"abc\", \"abc\""), ("*".into(), "*")] {
+        for (sent, want) in [
+            (tag.clone(), "\"abc\""),
+            (format!("W/{tag}"), "W/\"abc\""),
+            (format!("{tag}, {tag}"), "\"abc\", \"abc\""),
+            ("*".into(), "*"),
+        ] {
             assert_eq!(seen("clerk", field, &sent).as_deref(), Some(want), "{field}: {sent}");
         }
         let guess = seen("clerk", field, "\"abc\"").unwrap_or_default();
-        assert!(!guess.contains("\"abc\""), "a tag that this caller was never shown: {field}: {guess}");
+        assert!(
+            !guess.contains("\"abc\""),
+            "a tag that this caller was never shown: {field}: {guess}"
+        );
         assert_eq!(seen("caseworker", field, "\"abc\"").as_deref(), Some("\"abc\""));
-        assert_ne!(seen("caseworker", field, &tag).as_deref(), Some("\"abc\""), "a tag of another view");
+        assert_ne!(
+            seen("caseworker", field, &tag).as_deref(),
+            Some("\"abc\""),
+            "a tag of another view"
+        );
     }
-    assert_eq!(gateway.get("/api/accounts/A1", &["caseworker"]).field("etag"), Some("\"abc\""));
+    assert_eq!(
+        gateway.get("/api/accounts/A1", &["caseworker"]).field("etag"),
+        Some("\"abc\"")
+    );
 }
 
 #[test]
@@ -331,9 +458,20 @@ fn a_masked_view_is_asked_for_whole_and_plain() {
 
 #[test]
 fn what_describes_the_whole_body_goes_with_it() {
-    let whole = [("content-md5", "m"), ("digest", "sha-256=x"), ("content-digest", "sha-256=:x:"), ("repr-digest", "sha-256=:x:"), ("accept-ranges", "bytes")];
-    let lines: String = whole.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let fields = format!("Content-Type: application/json\r\nCache-Control: public, max-age=60\r\nVary: Accept\r\nX-Other: kept\r\n{lines}");
+    let whole = [
+        ("content-md5", "m"),
+        ("digest", "sha-256=x"),
+        ("content-digest", "sha-256=:x:"),
+        ("repr-digest", "sha-256=:x:"),
+        ("accept-ranges", "bytes"),
+    ];
+    let lines: String = whole
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let fields = format!(
+        "Content-Type: application/json\r\nCache-Control: public, max-age=60\r\nVary: Accept\r\nX-Other: kept\r\n{lines}"
+    );
     let backend = Backend::bytes(with("200 OK", &fields, SECRETS));
     let gateway = Setup::new(&backend).start();
     let clerk = gateway.get("/api/accounts/A1", &["clerk"]);
@@ -349,14 +487,26 @@ fn what_describes_the_whole_body_goes_with_it() {
     for answer in [&clerk, &all] {
         assert_eq!(answer.field("cache-control"), Some("private"));
         assert_eq!(answer.field("x-other"), Some("kept"));
-        let vary: Vec<&str> = answer.fields.iter().filter(|(name, _)| name == "vary").map(|(_, value)| value.as_str()).collect();
-        assert!(vary.join(",").contains("Authorization") && vary.join(",").contains("Accept"), "{vary:?}");
+        let vary: Vec<&str> = answer
+            .fields
+            .iter()
+            .filter(|(name, _)| name == "vary")
+            .map(|(_, value)| value.as_str())
+            .collect();
+        assert!(
+            vary.join(",").contains("Authorization") && vary.join(",").contains("Accept"),
+            "{vary:?}"
+        );
     }
 }
 
 #[test]
 fn what_was_masked_is_counted() {
-    let backend = Backend::bytes(with("200 OK", "Content-Type: application/json\r\nX-Customer-Name: CANARY-7f3a\r\n", ACCOUNT));
+    let backend = Backend::bytes(with(
+        "200 OK",
+        "Content-Type: application/json\r\nX-Customer-Name: CANARY-7f3a\r\n",
+        ACCOUNT,
+    ));
     let gateway = Setup::new(&backend).start();
     for role in ["clerk", "caseworker"] {
         gateway.get("/api/accounts/A1", &[role]);
@@ -365,7 +515,10 @@ fn what_was_masked_is_counted() {
     assert_eq!(lines[0]["masked_fields"], serde_json::json!({"pii": 3, "subsidy": 2}));
     assert_eq!(lines[1]["masked_fields"], serde_json::json!({}));
     let metrics = gateway.metrics();
-    for line in ["tollgate_masked_fields_total{class=\"pii\"} 3", "tollgate_masked_fields_total{class=\"subsidy\"} 2"] {
+    for line in [
+        "tollgate_masked_fields_total{class=\"pii\"} 3",
+        "tollgate_masked_fields_total{class=\"subsidy\"} 2",
+    ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
 }
