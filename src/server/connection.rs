@@ -108,7 +108,8 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Rc::clone(&answering);
         let busy = requests.begin();
-        let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING) && requests.saw_content_length();
+        let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING)
+            && requests.doubts_framing(request.method().as_str());
         requests.forget_head();
         let peer = Peer { two_framings, ..peer };
         async move {
