@@ -163,6 +163,9 @@ impl Gateway {
                 .map(|mut client| client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
                 .is_some_and(|answer| answer.status == 200)
         });
+        // What answered was this program and not another that had taken its port.
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+        assert!(ended.is_none(), "the gateway ended: {}", self.log());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
