@@ -44,7 +44,9 @@ fn events(gateway: &Gateway) -> Vec<String> {
 /// The sum of a counter over its labels.
 fn sum(metrics: &str, name: &str) -> f64 {
     let values = metrics.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-    values.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    values
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
 }
 
 #[test]
@@ -56,28 +58,88 @@ fn s1_11_each_request_has_one_line_and_one_count() {
             let _ = held.lock().unwrap().recv();
             return false;
         }
-        stream.write_all(answer("200 OK", "application/json", ACCOUNT).as_bytes()).is_ok()
+        stream
+            .write_all(answer("200 OK", "application/json", ACCOUNT).as_bytes())
+            .is_ok()
     });
     let mut gateway = Setup::new(&backend).start();
     let key = "X-Idempotency-Key: k\r\nContent-Type: application/json\r\n";
     let body = r#"{"county":"County_A"}"#;
     let good = gateway.token(&claims(&["clerk"]));
     type Send<'a> = Box<dyn Fn(&Gateway) -> u16 + 'a>;
-    let asked = |method: &'static str, path: &'static str, role: &'static str, headers: &'static str, body: &'static str| -> Send<'_> {
-        Box::new(move |gateway| gateway.call(method, path, &[role], headers, body).status)
-    };
+    let asked = |method: &'static str,
+                 path: &'static str,
+                 role: &'static str,
+                 headers: &'static str,
+                 body: &'static str|
+     -> Send<'_> { Box::new(move |gateway| gateway.call(method, path, &[role], headers, body).status) };
     let cases: Vec<(Send<'_>, Value, &str, Value)> = vec![
-        (asked("GET", "/api/accounts/A1", "clerk", "", ""), json!(200), "ALLOWED", Value::Null),
-        (asked("GET", "/api/accounts/help", "clerk", "", ""), json!(200), "ALLOWED", Value::Null),
-        (asked("HEAD", "/api/accounts/A1", "clerk", "", ""), json!(200), "ALLOWED", Value::Null),
-        (asked("POST", "/api/ledger/sync", "finance_admin", key, body), json!(200), "ALLOWED", Value::Null),
-        (asked("POST", "/api/ledger/sync", "finance_admin", key, body), json!(409), "DENIED_IDEMPOTENCY", json!("duplicate_request")),
-        (asked("GET", "/api/tariffs", "clerk", "", ""), json!(403), "DENIED_SCOPE", json!("denied_scope")),
-        (asked("GET", "/nowhere", "clerk", "", ""), json!(404), "DENIED_ROUTE", json!("no_route")),
-        (asked("DELETE", "/api/accounts/A1", "clerk", "", ""), json!(405), "DENIED_ROUTE", json!("method_not_allowed")),
-        (asked("GET", "/api/ledger/counties/County_B", "finance_admin", "", ""), json!(403), "DENIED_JURISDICTION", json!("jurisdiction_mismatch")),
-        (asked("GET", "/api//accounts", "clerk", "", ""), json!(400), "DENIED_REQUEST", json!("ambiguous_path")),
-        (asked("GET", "/api/accounts/A1", "stranger", "", ""), json!(401), "DENIED_ROLE", json!("no_role")),
+        (
+            asked("GET", "/api/accounts/A1", "clerk", "", ""),
+            json!(200),
+            "ALLOWED",
+            Value::Null,
+        ),
+        (
+            asked("GET", "/api/accounts/help", "clerk", "", ""),
+            json!(200),
+            "ALLOWED",
+            Value::Null,
+        ),
+        (
+            asked("HEAD", "/api/accounts/A1", "clerk", "", ""),
+            json!(200),
+            "ALLOWED",
+            Value::Null,
+        ),
+        (
+            asked("POST", "/api/ledger/sync", "finance_admin", key, body),
+            json!(200),
+            "ALLOWED",
+            Value::Null,
+        ),
+        (
+            asked("POST", "/api/ledger/sync", "finance_admin", key, body),
+            json!(409),
+            "DENIED_IDEMPOTENCY",
+            json!("duplicate_request"),
+        ),
+        (
+            asked("GET", "/api/tariffs", "clerk", "", ""),
+            json!(403),
+            "DENIED_SCOPE",
+            json!("denied_scope"),
+        ),
+        (
+            asked("GET", "/nowhere", "clerk", "", ""),
+            json!(404),
+            "DENIED_ROUTE",
+            json!("no_route"),
+        ),
+        (
+            asked("DELETE", "/api/accounts/A1", "clerk", "", ""),
+            json!(405),
+            "DENIED_ROUTE",
+            json!("method_not_allowed"),
+        ),
+        (
+            asked("GET", "/api/ledger/counties/County_B", "finance_admin", "", ""),
+            json!(403),
+            "DENIED_JURISDICTION",
+            json!("jurisdiction_mismatch"),
+        ),
+        (
+            asked("GET", "/api//accounts", "clerk", "", ""),
+            json!(400),
+            "DENIED_REQUEST",
+            json!("ambiguous_path"),
+        ),
+        (
+            asked("GET", "/api/accounts/A1", "stranger", "", ""),
+            json!(401),
+            "DENIED_ROLE",
+            json!("no_role"),
+        ),
         (
             Box::new(|gateway| gateway.call_as("GET", "/api/accounts/A1", "", "", "").status),
             json!(401),
@@ -113,7 +175,11 @@ fn s1_11_each_request_has_one_line_and_one_count() {
         assert_eq!(u64::from(got), status.as_u64().unwrap_or(0), "case {at}");
         let line = gateway.audit(at + 1).pop().unwrap();
         assert_eq!(line["response_status_code"], *status, "case {at}: {line}");
-        assert_eq!((line["decision"].as_str().unwrap(), &line["error"]), (*decision, error), "case {at}: {line}");
+        assert_eq!(
+            (line["decision"].as_str().unwrap(), &line["error"]),
+            (*decision, error),
+            "case {at}: {line}"
+        );
     }
     let metrics = gateway.metrics();
     for name in ["tollgate_requests_total", "tollgate_decisions_total"] {
@@ -140,13 +206,19 @@ fn checked_by_a_stranger(text: &str) {
             .collect();
         assert_eq!(hash, made, "{line}");
         let value: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&value["prev"], &value["seq"]), (&json!(prev), &json!(at + 1)), "{line}");
+        assert_eq!(
+            (&value["prev"], &value["seq"]),
+            (&json!(prev), &json!(at + 1)),
+            "{line}"
+        );
         prev = made;
         if value.get("event").is_none() {
             let mut from = 0;
             for name in MEMBERS.split_whitespace() {
                 let member = format!("\"{name}\":");
-                let at = line[from..].find(&member).unwrap_or_else(|| panic!("{name} is not in its place: {line}"));
+                let at = line[from..]
+                    .find(&member)
+                    .unwrap_or_else(|| panic!("{name} is not in its place: {line}"));
                 from += at + member.len();
             }
         }
@@ -157,7 +229,13 @@ fn checked_by_a_stranger(text: &str) {
 fn a_line_says_who_did_what_where() {
     let backend = Backend::start();
     let gateway = Setup::new(&backend).start();
-    let answer = gateway.call("GET", "/api/accounts/A%201?secret=CANARY-7f3a", &["clerk"], "X-Request-Id: r.1\r\n", "");
+    let answer = gateway.call(
+        "GET",
+        "/api/accounts/A%201?secret=CANARY-7f3a",
+        &["clerk"],
+        "X-Request-Id: r.1\r\n",
+        "",
+    );
     assert_eq!(answer.status, 200);
     let line = &gateway.audit(1)[0];
     for (member, value) in [
@@ -225,7 +303,13 @@ fn without_a_line_nothing_is_asked() {
         gateway.get("/api/accounts/A1", &["clerk"]),
         gateway.get("/api/accounts/help", &[]),
         gateway.get("/nowhere", &["clerk"]),
-        gateway.call("POST", "/api/ledger/sync", &["finance_admin"], "X-Idempotency-Key: k\r\n", r#"{"county":"County_A"}"#),
+        gateway.call(
+            "POST",
+            "/api/ledger/sync",
+            &["finance_admin"],
+            "X-Idempotency-Key: k\r\n",
+            r#"{"county":"County_A"}"#,
+        ),
     ] {
         assert_eq!((answer.status, answer.error()), (503, "audit_unavailable".into()));
         assert!(answer.field("retry-after").is_some());
@@ -246,7 +330,12 @@ fn a_torn_tail_is_cut_off_at_the_next_start() {
     let path = gateway.path(LOG);
     let good = fs::read(&path).unwrap();
     let torn = &good[..90];
-    fs::File::options().append(true).open(&path).unwrap().write_all(torn).unwrap();
+    fs::File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(torn)
+        .unwrap();
     let (code, out) = verify(&gateway.path(""), LOG);
     assert_eq!(code, 1);
     assert!(out.contains("torn"), "{out}");
@@ -300,8 +389,15 @@ fn two_gateways_do_not_write_one_log() {
     write(&gateway.path(""), "second.yaml", &config);
     let (code, said) = serve(&gateway, "second.yaml");
     assert!(code > 0, "{code}");
-    assert!(said.contains("audit.jsonl") && said.contains("in use by another gateway"), "{said}");
-    assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).status, 200, "the first goes on");
+    assert!(
+        said.contains("audit.jsonl") && said.contains("in use by another gateway"),
+        "{said}"
+    );
+    assert_eq!(
+        gateway.get("/api/accounts/A1", &["clerk"]).status,
+        200,
+        "the first goes on"
+    );
     gateway.audit(1);
     stop(&mut gateway);
     whole(&gateway);

@@ -66,8 +66,14 @@ fn s1_8_a_key_is_needed_and_is_one_and_is_visible_ascii() {
         ("X-Idempotency-Key: a b\r\n".into(), "idempotency_key_invalid"),
         ("X-Idempotency-Key: k\u{e9}\r\n".into(), "idempotency_key_invalid"),
         (format!("X-Idempotency-Key: {long}\r\n"), "idempotency_key_invalid"),
-        ("X-Idempotency-Key: a\r\nX-Idempotency-Key: a\r\n".into(), "ambiguous_request"),
-        ("X-Idempotency-Key: a\r\nIdempotency-Key: a\r\n".into(), "ambiguous_request"),
+        (
+            "X-Idempotency-Key: a\r\nX-Idempotency-Key: a\r\n".into(),
+            "ambiguous_request",
+        ),
+        (
+            "X-Idempotency-Key: a\r\nIdempotency-Key: a\r\n".into(),
+            "ambiguous_request",
+        ),
     ];
     for (headers, error) in &cases {
         let answer = ask(gateway.port, &bytes(&gateway, "u1", headers, BODY));
@@ -111,15 +117,26 @@ fn s1_8_the_first_is_sent_and_what_comes_after_is_told_what_became_of_it() {
         assert!((started..=unix_now()).contains(&at), "{problem}");
         assert_eq!(again.field("x-original-transaction-id"), Some("T-1"));
     }
-    refused(&post_as(&gateway, "u1", "k1", &BODY.replace("1.00", "2.00")), 422, "idempotency_key_reused");
-    refused(&post_as(&gateway, "u1", "k1", &BODY.replace(',', ", ")), 422, "idempotency_key_reused");
+    refused(
+        &post_as(&gateway, "u1", "k1", &BODY.replace("1.00", "2.00")),
+        422,
+        "idempotency_key_reused",
+    );
+    refused(
+        &post_as(&gateway, "u1", "k1", &BODY.replace(',', ", ")),
+        422,
+        "idempotency_key_reused",
+    );
     assert_eq!(backend.count(), 1, "only the first was sent");
     for (outcome, count) in [("first", 1), ("duplicate", 2), ("reused", 2)] {
         counted(&gateway, outcome, count);
     }
     let decisions: Vec<_> = gateway.audit(5).iter().map(|line| line["decision"].clone()).collect();
     assert_eq!(decisions[0], "ALLOWED");
-    assert!(decisions[1..].iter().all(|decision| decision == "DENIED_IDEMPOTENCY"), "{decisions:?}");
+    assert!(
+        decisions[1..].iter().all(|decision| decision == "DENIED_IDEMPOTENCY"),
+        "{decisions:?}"
+    );
 }
 
 #[test]
@@ -194,7 +211,12 @@ fn s1_8_what_was_never_sent_frees_its_key() {
 fn s1_8_what_was_sent_and_not_answered_whole_is_never_sent_again() {
     let cases: [(&str, &str, u16, &str); 6] = [
         ("hangs up", "", 502, "upstream_broken"),
-        ("half a head", "HTTP/1.1 201 Created\r\nContent-", 502, "upstream_broken"),
+        (
+            "half a head",
+            "HTTP/1.1 201 Created\r\nContent-",
+            502,
+            "upstream_broken",
+        ),
         ("no HTTP", "hello\r\n\r\n", 502, "upstream_broken"),
         (
             "a body cut short",
@@ -240,7 +262,11 @@ fn s1_8_what_was_sent_and_not_answered_whole_is_never_sent_again() {
 
 #[test]
 fn s1_8_a_whole_answer_is_the_outcome_whatever_its_status() {
-    for (status, number) in [("500 Internal Server Error", 500), ("404 Not Found", 404), ("503 Service Unavailable", 503)] {
+    for (status, number) in [
+        ("500 Internal Server Error", 500),
+        ("404 Not Found", 404),
+        ("503 Service Unavailable", 503),
+    ] {
         let backend = Backend::bytes(answer(status, "application/json", DONE));
         let gateway = Setup::new(&backend).start();
         let first = post(&gateway, "k");
@@ -258,7 +284,10 @@ fn s1_8_a_transaction_is_named_as_the_backend_wrote_it() {
     let cases = [
         (r#"{"transaction_id":"a\u0062c"}"#, json!("abc")),
         (r#"{"transaction_id":42}"#, json!("42")),
-        (r#"{"transaction_id":18446744073709551615}"#, json!("18446744073709551615")),
+        (
+            r#"{"transaction_id":18446744073709551615}"#,
+            json!("18446744073709551615"),
+        ),
         (r#"{"transaction_id":null}"#, Value::Null),
         (r#"{"transaction_id":{"id":"x"}}"#, Value::Null),
         (r#"{"transaction_id":""}"#, Value::Null),
@@ -333,7 +362,11 @@ fn s1_8_a_crash_in_flight_leaves_the_outcome_unknown() {
     for _ in 0..2 {
         refused(&post(&gateway, "k"), 409, "outcome_unknown");
     }
-    refused(&post_as(&gateway, "u1", "k", &BODY.replace("1.00", "2.00")), 422, "idempotency_key_reused");
+    refused(
+        &post_as(&gateway, "u1", "k", &BODY.replace("1.00", "2.00")),
+        422,
+        "idempotency_key_reused",
+    );
     assert_eq!(backend.count(), 1, "never sent again");
     drop(release);
 }
@@ -348,7 +381,10 @@ fn s1_8_a_write_is_carried_to_its_end_though_the_client_hangs_up() {
     drop(client);
     // The gateway has seen it hang up once its line is there.
     let line = &gateway.audit(1)[0];
-    assert_eq!((&line["error"], &line["response_status_code"]), (&json!("client_closed"), &Value::Null));
+    assert_eq!(
+        (&line["error"], &line["response_status_code"]),
+        (&json!("client_closed"), &Value::Null)
+    );
     refused(&post(&gateway, "k"), 409, "request_in_progress");
     release.send(()).unwrap();
     let mut again = post(&gateway, "k");

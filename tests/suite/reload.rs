@@ -40,12 +40,18 @@ fn in_force(gateway: &Gateway, expected: u16, written: Instant, how: &str) {
 }
 
 fn version(gateway: &Gateway) -> String {
-    gateway.admin("GET", "/-/policy").json()["version"].as_str().unwrap().to_owned()
+    gateway.admin("GET", "/-/policy").json()["version"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 fn reloads(gateway: &Gateway) -> Vec<serde_json::Value> {
     let lines = audit_lines(&gateway.path("audit/audit.jsonl"));
-    lines.into_iter().filter(|line| line["event"] == "policy_reload").collect()
+    lines
+        .into_iter()
+        .filter(|line| line["event"] == "policy_reload")
+        .collect()
 }
 
 #[test]
@@ -114,7 +120,10 @@ fn a_signal_and_the_admin_port_reload() {
     fs::write(gateway.path("policy/policy.yaml"), other()).unwrap();
     let answer = gateway.admin("POST", "/-/reload");
     assert_eq!(answer.status, 200);
-    assert_eq!(answer.json(), json!({ "result": "loaded", "version": version(&gateway) }));
+    assert_eq!(
+        answer.json(),
+        json!({ "result": "loaded", "version": version(&gateway) })
+    );
     assert_eq!(status(&gateway), 403, "in force before the answer");
 
     // An order is an attempt though nothing has changed.
@@ -144,14 +153,27 @@ fn a_broken_policy_leaves_the_last_good_one_in_force() {
     let good = version(&gateway);
     let half = POLICY.split_at(POLICY.len() / 2 + 7).0.to_owned();
     let cases = [
-        ("an unknown key", POLICY.replace("roles:\n  billing", "rolls:\n  billing")),
+        (
+            "an unknown key",
+            POLICY.replace("roles:\n  billing", "rolls:\n  billing"),
+        ),
+        (
+            "an unknown scope",
+            POLICY.replace("visible_to: [customer:pii_read]", "visible_to: [customer:pii_raed]"),
+        ),
         ("an unknown algorithm", POLICY.replace("[ES256]", "[none]")),
         ("a key twice", format!("{POLICY}roles: {{}}\n")),
         ("half a file", half),
         ("no file's worth", String::new()),
         ("no key file", POLICY.replace("public.pem", "nowhere.pem")),
-        ("an unknown upstream", POLICY.replacen("upstream: billing", "upstream: biling", 1)),
-        ("an unknown class scope", POLICY.replace("never_to: [billing_analyst]", "never_to: [billing_analist]")),
+        (
+            "an unknown upstream",
+            POLICY.replacen("upstream: billing", "upstream: biling", 1),
+        ),
+        (
+            "an unknown class scope",
+            POLICY.replace("never_to: [billing_analyst]", "never_to: [billing_analist]"),
+        ),
     ];
     for (name, text) in &cases {
         assert_ne!(text, POLICY, "{name}");
@@ -166,19 +188,31 @@ fn a_broken_policy_leaves_the_last_good_one_in_force() {
         assert_eq!(policy["version"], *good, "{name}");
         assert!(!policy["problems"].as_array().unwrap().is_empty(), "{name}");
         let events = || reloads(&gateway).split_off(before);
-        wait_for("the audit line", || events().iter().any(|line| line["result"] == "refused"));
+        wait_for("the audit line", || {
+            events().iter().any(|line| line["result"] == "refused")
+        });
         let refused = events().into_iter().find(|line| line["result"] == "refused").unwrap();
         assert_eq!(refused["policy_version"], *good, "{name}: {refused}");
         assert!(refused["problem"].is_string(), "{name}: {refused}");
 
         fs::write(&file, POLICY).unwrap();
-        wait_for("it to be mended", || gateway.metrics().contains("tollgate_policy_reload_failed 0\n"));
+        wait_for("it to be mended", || {
+            gateway.metrics().contains("tollgate_policy_reload_failed 0\n")
+        });
         assert_eq!(gateway.admin("GET", "/readyz").json()["policy"]["reload_failed"], false);
-        wait_for("the audit line", || events().iter().any(|line| line["result"] == "loaded"));
+        wait_for("the audit line", || {
+            events().iter().any(|line| line["result"] == "loaded")
+        });
     }
     let metrics = gateway.metrics();
-    assert!(metrics.contains("tollgate_policy_reloads_total{result=\"failure\"}"), "{metrics}");
-    assert!(metrics.contains(&format!("tollgate_policy_info{{version=\"{good}\"}} 1\n")), "{metrics}");
+    assert!(
+        metrics.contains("tollgate_policy_reloads_total{result=\"failure\"}"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(&format!("tollgate_policy_info{{version=\"{good}\"}} 1\n")),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -198,7 +232,11 @@ fn a_replaced_key_file_ends_the_tokens_of_the_old_key() {
     wait_for("the new key", || ask(&new).status == 200);
     assert!(written.elapsed() < IN_FORCE, "{:?}", written.elapsed());
     let answer = ask(&old);
-    assert_eq!((answer.status, answer.error()), (401, "invalid_token".into()), "known tokens go with their key");
+    assert_eq!(
+        (answer.status, answer.error()),
+        (401, "invalid_token".into()),
+        "known tokens go with their key"
+    );
 }
 
 #[test]
@@ -272,7 +310,9 @@ fn a_request_keeps_the_policy_that_it_came_under() {
     let held = Mutex::new(held);
     let backend = Backend::script(move |_, stream| {
         let _ = held.lock().unwrap().recv();
-        stream.write_all(answer("200 OK", "application/json", ACCOUNT).as_bytes()).is_ok()
+        stream
+            .write_all(answer("200 OK", "application/json", ACCOUNT).as_bytes())
+            .is_ok()
     });
     let gateway = Setup::new(&backend).start();
     let old = version(&gateway);
@@ -294,7 +334,9 @@ fn a_request_keeps_the_policy_that_it_came_under() {
         assert!(!late.text().contains("ssn"), "{}", late.text());
     });
     let lines = gateway.audit(3);
-    let early = lines.iter().find(|line| line["roles"][0] == "billing_analyst" && line["decision"] == "ALLOWED");
+    let early = lines
+        .iter()
+        .find(|line| line["roles"][0] == "billing_analyst" && line["decision"] == "ALLOWED");
     assert_eq!(early.unwrap()["policy_version"], *old);
     assert!(lines.iter().any(|line| line["policy_version"] != *old));
 }
