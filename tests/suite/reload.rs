@@ -157,6 +157,10 @@ fn a_broken_policy_leaves_the_last_good_one_in_force() {
             "an unknown key",
             POLICY.replace("roles:\n  billing", "rolls:\n  billing"),
         ),
+        (
+            "an unknown scope",
+            POLICY.replace("visible_to: [customer:pii_read]", "visible_to: [customer:pii_raed]"),
+        ),
         ("an unknown algorithm", POLICY.replace("[ES256]", "[none]")),
         ("a key twice", format!("{POLICY}roles: {{}}\n")),
         ("half a file", half),
