@@ -12,7 +12,7 @@
 //! 1. *accept*: small enough, one target, one host, one framing;
 //! 2. *normalize*: a [`call::Call`], whose path and query can be read in one way only;
 //! 3. *identify*: the token's [`policy::Authority`], verified once and then known by its hash;
-//! 4. *decide*: [`policy::evaluate`] gives a [`policy::Permit`], or says why not;
+//! 4. *decide*: [`policy::evaluate()`] gives a [`policy::Permit`], or says why not;
 //! 5. *guard*: a keyed write has its key on disk, or is one that came before;
 //! 6. *forward*: the backend is asked, at most once;
 //! 7. *mask*: only here a backend's reply becomes an answer that may be returned;
@@ -36,7 +36,7 @@
 //! 1. A request meets exactly one snapshot of the rules (`tests/suite/reload.rs`).
 //! 2. After *normalize* there is one path; routing, audit and the backend see the same (`tests/suite/paths.rs`).
 //! 3. Nothing below floor 3 waits, sleeps, or asks for the time (`tests/tidy.rs`).
-//! 4. Nothing is forwarded without a [`policy::Permit`], which only [`policy::evaluate`] makes (it does not compile).
+//! 4. Nothing is forwarded without a [`policy::Permit`], which only [`policy::evaluate()`] makes (it does not compile).
 //! 5. Every request makes exactly one audit line and one count, from one [`reason::Outcome`] (`tests/suite/audit.rs`).
 //! 6. A policy that does not compile never replaces one that did (`tests/suite/reload.rs`).
 //! 7. A masked answer that cannot be finished is cut, never completed; a selected byte never leaves

@@ -37,6 +37,9 @@ const ONCE: [&str; 7] = [
     "content-length",
 ];
 
+/// The two names of one field (interface, section 6).
+const KEY_NAMES: [&str; 2] = ["x-idempotency-key", "idempotency-key"];
+
 /// Limits on a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -101,6 +104,9 @@ pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) ->
                 format!("two `{name}` headers"),
             ));
         }
+    }
+    if KEY_NAMES.iter().all(|name| head.headers.contains_key(*name)) {
+        return Err(Refusal::because(Reason::AmbiguousRequest, "two idempotency headers"));
     }
     let host = one_host(&head)?;
     Ok(Accepted { head, host, body })

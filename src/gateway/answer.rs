@@ -1,6 +1,6 @@
 //! What goes back to the client: the only type that the gateway returns.
 //!
-//! An answer is made by [`super::mask`], whole or as a stream that masks as it goes, or by a refusal. A stream that
+//! An answer is made by [`super::mask()`], whole or as a stream that masks as it goes, or by a refusal. A stream that
 //! cannot be finished ends in an error, which makes the server cut the connection: it is never completed (invariant 7).
 
 use bytes::Bytes;

@@ -172,7 +172,7 @@ impl Exchange {
                 format!("the backend answered {}", head.status),
             ));
         }
-        headers::strip_response(&mut head.headers);
+        ours(&mut head);
         Ok(Reply {
             head,
             body: ReplyBody::Wire(body, lease),
@@ -234,7 +234,7 @@ impl Exchange {
             .complete(head.status.as_u16(), id, super::unix_now())
             .await
             .map_err(|fault| Refusal::because(Reason::StoreUnavailable, fault.to_string()))?;
-        headers::strip_response(&mut head.headers);
+        ours(&mut head);
         let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match whole {
             Some(bytes) => Ok(Reply {
@@ -267,6 +267,12 @@ impl Exchange {
             }
         }
     }
+}
+
+/// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
+fn ours(head: &mut response::Parts) {
+    head.version = Version::HTTP_11;
+    headers::strip_response(&mut head.headers);
 }
 
 /// What the backend calls the transaction; numbers count as they are written.

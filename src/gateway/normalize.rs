@@ -23,7 +23,7 @@ pub(super) struct Normal {
     pub tls: bool,
 }
 
-/// Makes the call. `Authorization` is still in its headers; [`super::forward`] takes it out.
+/// Makes the call. `Authorization` is still in its headers; [`super::forward()`] takes it out.
 pub(super) fn normalize(
     accepted: Accepted,
     peer: Peer,

@@ -167,7 +167,7 @@ impl Refusal {
                 out.extend_from_slice(part);
             }
         };
-        for (name, value) in &head.headers {
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
             field(name.as_str(), value.as_bytes());
         }
         field("x-request-id", request_id.as_bytes());
@@ -204,9 +204,11 @@ impl Refusal {
                 add(header::ALLOW, &methods.join(", "));
             }
             Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
-            Reason::BodyTimeout => add(header::CONNECTION, "close"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
             _ => {}
+        }
+        if ends_connection(self.reason) {
+            add(header::CONNECTION, "close");
         }
         let transaction_id = self
             .facts
@@ -218,6 +220,19 @@ impl Refusal {
         }
         fields
     }
+}
+
+/// Where it is not sure how a request was meant to be read, it is not sure either where the next one begins.
+const fn ends_connection(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AmbiguousRequest
+            | Reason::BodyBroken
+            | Reason::BodyTimeout
+            | Reason::BodyTooLarge
+            | Reason::HeadersTooLarge
+            | Reason::UriTooLong
+    )
 }
 
 fn timestamp(seconds: u64) -> String {

@@ -1,7 +1,7 @@
 //! The decision: a pure function of a policy, a request and a caller.
 //!
 //! Read [`parts`] for what a policy is made of, [`Policy::compile`] for the tables that it becomes, and
-//! [`evaluate`] for the steps that a request meets (interface, section 4). Only [`evaluate`] makes a
+//! [`evaluate()`] for the steps that a request meets (interface, section 4). Only [`evaluate()`] makes a
 //! [`Permit`], and nothing is forwarded without one (invariant 4). Everything unknown is denied.
 //!
 //! No clock, no I/O, no HTTP: the same function serves the gateway and `tollgate explain`.

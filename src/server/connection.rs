@@ -108,7 +108,8 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Rc::clone(&answering);
         let busy = requests.begin();
-        let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING) && requests.saw_content_length();
+        let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING)
+            && requests.doubts_framing(request.method().as_str());
         requests.forget_head();
         let peer = Peer { two_framings, ..peer };
         async move {
@@ -140,6 +141,7 @@ where
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
+            .half_close(true)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);

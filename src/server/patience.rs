@@ -11,7 +11,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -47,6 +47,8 @@ pub(super) struct Doings {
     one_at_a_time: Cell<bool>,
     /// The bytes of the head, as they came.
     head: RefCell<Vec<u8>>,
+    /// Who looked for more while a request was being answered, and has to look at the clock when it is over.
+    waiting: RefCell<Option<Waker>>,
 }
 
 impl fmt::Debug for Doings {
@@ -72,6 +74,7 @@ impl Doings {
             head_begun: Cell::new(false),
             one_at_a_time: Cell::new(true),
             head: RefCell::default(),
+            waiting: RefCell::default(),
         })
     }
 
@@ -90,13 +93,23 @@ impl Doings {
         Busy(Rc::clone(self))
     }
 
-    /// Whether the bytes that made the request had a `Content-Length`, which hyper drops beside a `Transfer-Encoding`
-    /// (RFC 9112, 6.1). Looks at all that came with them: in doubt it says yes.
+    /// Whether the body of a request with a `Transfer-Encoding` may have another framing too: a `Content-Length`, which hyper
+    /// drops beside it (RFC 9112, 6.1). Looks at the head as it came. The head of a request that was sent ahead of an answer
+    /// is not known; then nothing is sure either.
     #[must_use]
-    pub(super) fn saw_content_length(&self) -> bool {
-        let head = self.head.borrow();
+    pub fn doubts_framing(&self, method: &str) -> bool {
+        let kept = self.head.borrow();
+        let start = kept.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+        let kept = kept.get(start..).unwrap_or_default();
+        let end = kept
+            .windows(2)
+            .zip(kept.windows(4).map(Some).chain(std::iter::repeat(None)))
+            .position(|(two, four)| two == b"\n\n" || four == Some(b"\r\n\r\n"));
+        let (Some(head), true) = (end.and_then(|end| kept.get(..end)), kept.starts_with(method.as_bytes())) else {
+            return true;
+        };
         let name = b"\ncontent-length";
-        head.len() >= MAX_KEPT || head.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name))
+        head.windows(name.len()).any(|window| window.eq_ignore_ascii_case(name))
     }
 
     /// The head has been looked at.
@@ -135,6 +148,9 @@ impl Drop for Busy {
         let doings = &self.0;
         doings.busy.set(doings.busy.get().saturating_sub(1));
         doings.since.set(Instant::now());
+        if let Some(waiting) = doings.waiting.borrow_mut().take() {
+            waiting.wake();
+        }
     }
 }
 
@@ -191,7 +207,13 @@ impl<T> Patient<T> {
         if self.doings.busy.get() > 0 || self.refuse.is_none() {
             return false;
         }
-        let Some(status) = hypers_own(bytes) else { return false };
+        let Some(mut status) = hypers_own(bytes) else {
+            return false;
+        };
+        if status == 431 && !self.doings.head.borrow().contains(&b'\n') {
+            // All that came was the beginning of one line, which is the target's.
+            status = 414;
+        }
         if let Some(refuse) = self.refuse.take() {
             self.refusal.extend(refuse(status));
         }
@@ -202,6 +224,7 @@ impl<T> Patient<T> {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             let Some(deadline) = self.doings.deadline(self.patience) else {
+                *self.doings.waiting.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             };
             let timer = self
@@ -436,8 +459,18 @@ mod tests {
         let mut all = Vec::new();
         io.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, b"POST / HTTP/1.1\r\ncontent-LENGTH: 4\r\n");
-        assert!(doings.saw_content_length());
-        doings.forget_head();
-        assert!(!doings.saw_content_length());
+        assert!(doings.doubts_framing("POST"), "a head without an end");
+        for (head, doubted) in [
+            ("POST / HTTP/1.1\r\ncontent-LENGTH: 4\r\n\r\n", true),
+            ("POST / HTTP/1.1\nContent-Length: 4\n\n", true),
+            ("\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nHost: a\r\n\r\n5\r\n\nContent-Length: 4", false),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\n\r\n", true),
+            ("", true),
+        ] {
+            doings.forget_head();
+            doings.heard(head.as_bytes());
+            assert_eq!(doings.doubts_framing("POST"), doubted, "{head}");
+        }
     }
 }

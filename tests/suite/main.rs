@@ -15,6 +15,7 @@ mod harness;
 mod admin;
 mod audit;
 mod cli;
+mod demo;
 mod idempotency;
 mod listener;
 mod masking;
