@@ -257,8 +257,9 @@ fn write_up(ground: &Ground, rows: &[Row], streams: &[Stream]) -> Result<String>
          ## Small answers\n\n\
          0.8 KB of JSON, {CONNECTIONS} connections kept open, {ROUNDS} rounds of {SECONDS} s for each proxy in turn, medians. CPU is the proxy\n\
          process's alone, user and system. Tollgate verifies an RS256 token, decides, forwards, writes a chained audit line\n\
-         for each request; with masking it also cuts two members out of each answer. The load is closed: a proxy that is\n\
-         asked as fast as it can answer shows its latency under that, not under light load.\n\n\
+         for each request; with masking it also cuts two members out of each answer. The load is closed: each connection asks\n\
+         again as soon as it is answered, so that latencies are those of a full queue, not of light load. Where the core is not\n\
+         busy, load and backend could not ask faster.\n\n\
          {}\n\
          ## One large answer\n\n\
          An array of accounts, two classified members in each, read by one client.\n\n\
