@@ -1,3 +1,5 @@
+//! A key server over real TLS: what it says, how often it is asked, and what is not taken from it.
+
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
