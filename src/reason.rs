@@ -64,11 +64,11 @@ pub enum Reason {
     AuditUnavailable,
     /// There is no policy in force.
     NotReady,
-    /// The backend could not be reached, or closed before it answered.
+    /// The backend could not be reached: nothing was sent.
     UpstreamUnavailable,
     /// The backend did not answer in time.
     UpstreamTimeout,
-    /// The backend's answer breaks HTTP, or asks for what Tollgate does not do (`101`).
+    /// The backend broke off, or its answer breaks HTTP or asks for what Tollgate does not do (`101`).
     UpstreamBroken,
     /// The backend's answer cannot be masked with certainty.
     UnmaskableResponse,

@@ -3,7 +3,8 @@
 //! A member that is given twice, also in another spelling of its name, is refused: the backend might take the
 //! other one. The body is read once and nothing of it is kept but the value.
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use std::fmt;
 
 /// What stands at a pointer.
@@ -11,7 +12,7 @@ use std::fmt;
 pub enum Located {
     /// A string.
     Text(String),
-    /// A whole number, as it is written.
+    /// A number, as it is written.
     Number(String),
     /// Something else.
     Other,
@@ -48,10 +49,23 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = Located;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Located, D::Error> {
+        if self.steps.is_empty() {
+            return <&RawValue>::deserialize(deserializer).map(|raw| located(raw.get()));
+        }
         deserializer.deserialize_any(self)
     }
 }
 
+/// A value as it is written: numbers keep every digit.
+fn located(raw: &str) -> Located {
+    match raw.bytes().next() {
+        Some(b'"') => serde_json::from_str(raw).map_or(Located::Other, Located::Text),
+        Some(b'-' | b'0'..=b'9') => Located::Number(raw.to_owned()),
+        _ => Located::Other,
+    }
+}
+
+/// Only reached on the way: what stands at the pointer is read by [`located`].
 impl<'de> Visitor<'de> for Walk<'_> {
     type Value = Located;
 
@@ -59,32 +73,28 @@ impl<'de> Visitor<'de> for Walk<'_> {
         f.write_str("a JSON value")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Located, E> {
-        Ok(if self.steps.is_empty() {
-            Located::Text(text.to_owned())
-        } else {
-            Located::Missing
-        })
+    fn visit_str<E>(self, _: &str) -> Result<Located, E> {
+        Ok(Located::Missing)
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Located, E> {
-        Ok(self.scalar())
+        Ok(Located::Missing)
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Located, E> {
-        Ok(self.number(number.to_string()))
+    fn visit_i64<E>(self, _: i64) -> Result<Located, E> {
+        Ok(Located::Missing)
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Located, E> {
-        Ok(self.number(number.to_string()))
+    fn visit_u64<E>(self, _: u64) -> Result<Located, E> {
+        Ok(Located::Missing)
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Located, E> {
-        Ok(self.scalar())
+        Ok(Located::Missing)
     }
 
     fn visit_unit<E>(self) -> Result<Located, E> {
-        Ok(self.scalar())
+        Ok(Located::Missing)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Located, A::Error> {
@@ -92,11 +102,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
             .steps
             .split_first()
             .and_then(|(first, rest)| Some((array_index(first)?, rest)));
-        let mut located = if self.steps.is_empty() {
-            Located::Other
-        } else {
-            Located::Missing
-        };
+        let mut located = Located::Missing;
         let mut at = 0_usize;
         loop {
             match wanted {
@@ -116,8 +122,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Located, A::Error> {
         let Some((first, rest)) = self.steps.split_first() else {
-            while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(Located::Other);
+            return Err(A::Error::custom("no step left"));
         };
         let mut located = Located::Missing;
         let mut seen = false;
@@ -137,24 +142,6 @@ impl<'de> Visitor<'de> for Walk<'_> {
             }
         }
         Ok(located)
-    }
-}
-
-impl Walk<'_> {
-    fn number(&self, text: String) -> Located {
-        if self.steps.is_empty() {
-            Located::Number(text)
-        } else {
-            Located::Missing
-        }
-    }
-
-    fn scalar(&self) -> Located {
-        if self.steps.is_empty() {
-            Located::Other
-        } else {
-            Located::Missing
-        }
     }
 }
 
@@ -189,7 +176,11 @@ mod tests {
             (r#"{"a":{"b":["x","y"]}}"#, "/a/b/1", text("y")),
             (r#"{"a/b":{"~":"x"}}"#, "/a~1b/~0", text("x")),
             (r#"{"county":7}"#, "/county", Ok(Located::Number("7".into()))),
-            (r#"{"county":7.5}"#, "/county", Ok(Located::Other)),
+            (
+                r#"{"n":12345678901234567890123.50}"#,
+                "/n",
+                Ok(Located::Number("12345678901234567890123.50".into())),
+            ),
             (r#"{"county":null}"#, "/county", Ok(Located::Other)),
             (r#"{"county":["A"]}"#, "/county", Ok(Located::Other)),
             (r#"{"county":{"county":"A"}}"#, "/county", Ok(Located::Other)),

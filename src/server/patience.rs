@@ -97,7 +97,7 @@ impl Doings {
     /// drops beside it (RFC 9112, 6.1). Looks at the head as it came. The head of a request that was sent ahead of an answer
     /// is not known; then nothing is sure either.
     #[must_use]
-    pub fn doubts_framing(&self, method: &str) -> bool {
+    pub(super) fn doubts_framing(&self, method: &str) -> bool {
         let kept = self.head.borrow();
         let start = kept.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
         let kept = kept.get(start..).unwrap_or_default();

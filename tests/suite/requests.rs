@@ -160,7 +160,7 @@ fn what_is_hidden_in_a_body_is_never_a_request() {
     let length = hidden.len();
     let refused = client.send(format!("{POST}\r\nHost: gw\r\nContent-Length: {length}\r\n\r\n{hidden}").as_bytes());
     assert_eq!(refused.status, 401);
-    if !refused.field("connection").is_some_and(|value| value == "close") {
+    if refused.field("connection") != Some("close") {
         client.write(request("GET", ACCOUNTS, "", "", "").as_slice());
         assert!(client.is_closed() || client.read(false).status == 401);
     }

@@ -87,6 +87,16 @@ impl Client {
 
     /// Reads an answer.
     pub fn read(&mut self, head_only: bool) -> Answer {
+        let mut answer = self.head();
+        if head_only || matches!(answer.status, 204 | 304) {
+            return answer;
+        }
+        self.body(&mut answer);
+        answer
+    }
+
+    /// Reads an answer's head.
+    pub fn head(&mut self) -> Answer {
         let line = self.line().expect("no answer");
         let status = line.split(' ').nth(1).unwrap().parse().unwrap();
         let mut fields = Vec::new();
@@ -98,15 +108,15 @@ impl Client {
             let (name, value) = line.split_once(':').unwrap();
             fields.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let mut answer = Answer {
+        Answer {
             status,
             fields,
             body: Vec::new(),
             whole: true,
-        };
-        if head_only || matches!(status, 204 | 304) {
-            return answer;
         }
+    }
+
+    fn body(&mut self, answer: &mut Answer) {
         if let Some(length) = answer.field("content-length") {
             answer.body.resize(length.parse().unwrap(), 0);
             let mut taken = 0;
@@ -125,7 +135,6 @@ impl Client {
         } else {
             let _ = self.reader.read_to_end(&mut answer.body);
         }
-        answer
     }
 
     fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {

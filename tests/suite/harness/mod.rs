@@ -51,6 +51,8 @@ pub struct Setup {
     pub sync: &'static str,
     pub audit: Option<String>,
     pub backend: u16,
+    /// How long the backend may take.
+    pub timeout: &'static str,
     /// Names and contents of more files.
     pub files: Vec<(&'static str, String)>,
 }
@@ -65,6 +67,7 @@ impl Setup {
             sync: "writes",
             audit: None,
             backend: backend.port(),
+            timeout: "5s",
             files: Vec::new(),
         }
     }
@@ -94,6 +97,7 @@ impl Setup {
             sync,
             audit,
             backend,
+            timeout,
             files,
         } = self;
         let audit = audit.unwrap_or_else(|| "audit/audit.jsonl".into());
@@ -109,7 +113,7 @@ impl Setup {
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
                  state: state/\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
-                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: 5s, max_connections: 64 }}\n{extra}\n"
+                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64 }}\n{extra}\n"
             ),
         );
         let mut gateway = Gateway {
@@ -159,6 +163,9 @@ impl Gateway {
                 .map(|mut client| client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
                 .is_some_and(|answer| answer.status == 200)
         });
+        // What answered was this program and not another that had taken its port.
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+        assert!(ended.is_none(), "the gateway ended: {}", self.log());
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
