@@ -24,6 +24,7 @@ openssl                               openssl
 gcc                                   gcc
 /usr/include/stdio.h                  libc6-dev
 make                                  make
+git                                   git
 '
 for_bench='
 haproxy     haproxy

@@ -301,3 +301,32 @@ fn alerts_ask_for_metrics_that_exist() {
         }
     }
 }
+
+/// The service's files as they are, and the sidecar's as its ConfigMaps are mounted.
+#[test]
+fn gateways_that_are_deployed_load() {
+    let (good, text) = check(&root().join("deploy/systemd"));
+    assert!(good && text.contains("warnings: 0"), "{text}");
+
+    let mounts = tempfile::tempdir().unwrap();
+    for document in documents(&root().join("deploy/kubernetes/sidecar.yaml")) {
+        let value: serde_json::Value = serde_yaml::from_str(&document).unwrap();
+        let name = value["metadata"]["name"].as_str().unwrap_or_default();
+        let Some(place) = name.strip_prefix("tollgate-").filter(|_| value["kind"] == "ConfigMap") else {
+            continue;
+        };
+        let folder = mounts.path().join(place);
+        fs::create_dir(&folder).unwrap();
+        for (file, text) in value["data"].as_object().unwrap() {
+            fs::write(folder.join(file), text.as_str().unwrap()).unwrap();
+        }
+    }
+    let tls = mounts.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    let made = rcgen::generate_simple_self_signed(["billing.city.example".to_owned()]).unwrap();
+    fs::write(tls.join("tls.crt"), made.cert.pem()).unwrap();
+    fs::write(tls.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let (good, text) = check(&mounts.path().join("gateway"));
+    // The one warning: the admin port is open to the kubelet.
+    assert!(good && text.contains("warnings: 1"), "{text}");
+}
