@@ -14,9 +14,11 @@ help: ## show this list
 demo: deps ## start a COBOL and a Java backend behind Tollgate, and walk through it
 	deploy/demo/demo.sh
 
-# Plain `cargo test`: library, programs, tests/ and the examples in the documentation, each built once.
+# All that plain `cargo test` runs. The examples in the documentation go first: there are few, and the last lines that are
+# printed should be about the many.
 test: deps ## run every test
-	$(CARGO) test $(LOCKED) --no-fail-fast
+	$(CARGO) test $(LOCKED) --doc
+	$(CARGO) test $(LOCKED) --no-fail-fast --lib --bins --tests
 
 # The tests come last, so that the output ends with what the test runner says.
 check: deps fmt clippy doc test ## what the CI runs: format, lints, documentation, tests
