@@ -256,8 +256,9 @@ fn write_up(ground: &Ground, rows: &[Row], streams: &[Stream]) -> Result<String>
          {processor}, {cores} cores seen. {pinning}\n\n\
          ## Small answers\n\n\
          0.8 KB of JSON, {CONNECTIONS} connections kept open, {ROUNDS} rounds of {SECONDS} s for each proxy in turn, medians. CPU is the proxy\n\
-         process's alone, user and system. Tollgate verifies an RS256 token, decides, forwards, writes a chained audit line\n\
-         for each request; with masking it also cuts two members out of each answer. The load is closed: each connection asks\n\
+         process's alone, user and system. Tollgate checks an RS256 token (verified when it is first seen, then known by its\n\
+         hash), decides, forwards, and writes a chained audit line for each request, on which the answers to reads do not wait;\n\
+         with masking it also cuts two members out of each answer. The load is closed: each connection asks\n\
          again as soon as it is answered, so that latencies are those of a full queue, not of light load. Where the core is not\n\
          busy, load and backend could not ask faster.\n\n\
          {}\n\
