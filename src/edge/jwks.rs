@@ -41,7 +41,7 @@ pub struct Remote {
     authorities: Option<Vec<u8>>,
     algorithms: Vec<Algorithm>,
     keys: Mutex<Arc<KeySet>>,
-    /// When it was last asked. Held while it is asked: one at a time.
+    /// When it was last asked for the sake of a token. Held while it is asked: one at a time.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -123,8 +123,11 @@ impl Remote {
     /// that are good now.
     pub async fn refresh(&self, window: Duration) -> Arc<KeySet> {
         let mut asked = self.asked.lock().await;
-        if asked.is_none_or(|at| at.elapsed() >= window) {
-            *asked = Some(Instant::now());
+        if window.is_zero() || asked.is_none_or(|at| at.elapsed() >= window) {
+            // What the clock asks for takes nothing from what tokens may ask for.
+            if !window.is_zero() {
+                *asked = Some(Instant::now());
+            }
             match tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await {
                 Ok(Ok(keys)) => {
                     tracing::info!(url = self.url, keys = keys.len(), "keys fetched");

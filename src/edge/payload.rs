@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use crate::reason::Reason;
 
@@ -31,8 +31,8 @@ pub struct Upload {
     body: Incoming,
     /// Bytes that may still come.
     left: u64,
-    deadline: Instant,
-    /// Armed when the body is waited for.
+    within: Duration,
+    /// Armed when the body is first waited for.
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
     fault: Option<UploadFault>,
@@ -48,14 +48,14 @@ pub struct UploadFault(Arc<OnceLock<Reason>>);
 pub struct BrokenOff(pub Reason);
 
 impl Upload {
-    /// A body of at most `limit` bytes that has come within `within`.
+    /// A body of at most `limit` bytes that has come within `within` from when it is first waited for.
     #[must_use]
     pub fn new(body: Incoming, limit: u64, within: Duration) -> Self {
         Self {
             ended: body.is_end_stream(),
             body,
             left: limit,
-            deadline: Instant::now() + within,
+            within,
             timer: None,
             fault: None,
         }
@@ -139,8 +139,8 @@ impl Body for Upload {
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    let deadline = this.deadline;
-                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                    let within = this.within;
+                    let timer = this.timer.get_or_insert_with(|| Box::pin(sleep(within)));
                     std::task::ready!(timer.as_mut().poll(cx));
                     return Poll::Ready(Some(Err(this.stop(Reason::BodyTimeout))));
                 }

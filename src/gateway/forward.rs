@@ -130,6 +130,10 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     for (name, value) in caller.iter().flat_map(|caller| &caller.forwarded) {
         fields.insert(name.clone(), value.clone());
     }
+    if matches!(turn.payload, Payload::Empty) && matches!(call.method, Method::POST | Method::PUT | Method::PATCH) {
+        // A server behind CGI wants to be told (RFC 3875, 4.1.2).
+        fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     let mut request = Request::new(turn.payload);
     *request.method_mut() = call.method;
     *request.uri_mut() = target;

@@ -172,7 +172,7 @@ impl Gateway {
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, unix_now())
+        let caller = identify(rules, &call.headers, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {

@@ -52,6 +52,12 @@ impl Line {
         }
     }
 
+    /// When the request came, in unix seconds; before 1970 it is 1970, when no token is valid yet.
+    pub(super) fn now(&self) -> u64 {
+        let at = self.open.as_ref().map_or(0, |open| open.entry.at.as_second());
+        u64::try_from(at).unwrap_or(0)
+    }
+
     /// The request is understood.
     pub(super) fn call(&mut self, call: &Call, durable: bool) {
         self.durable = durable;

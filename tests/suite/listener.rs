@@ -1,34 +1,9 @@
 //! Connections: TLS, client certificates, protocols, sockets, and an end in order.
 
 use super::harness::*;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use std::io::{Read, Write};
 use std::process::Command;
 use std::sync::mpsc;
-
-struct Pki {
-    authority: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Pki {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority");
-        Self {
-            authority: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap(),
-        }
-    }
-
-    /// A certificate and its key, in PEM.
-    fn issue(&self, name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &self.authority).unwrap();
-        (certificate.pem(), key.serialize_pem())
-    }
-}
 
 /// `curl` with these arguments: exit code and output.
 fn curl(arguments: &[&str]) -> (i32, String) {
@@ -54,7 +29,7 @@ fn tls_setup(backend: &Backend, pki: &Pki, client_ca: bool) -> Setup {
     setup.files = vec![
         ("tls/server.crt", certificate),
         ("tls/server.key", key),
-        ("tls/ca.crt", pki.authority.pem()),
+        ("tls/ca.crt", pki.authority()),
     ];
     setup
 }
@@ -117,7 +92,7 @@ fn a_changed_certificate_is_in_force_at_once() {
     let backend = Backend::start();
     let gateway = tls_setup(&backend, &Pki::new(), false).start();
     let other = Pki::new();
-    write(gateway.path("").as_path(), "other.crt", &other.authority.pem());
+    write(gateway.path("").as_path(), "other.crt", &other.authority());
     let (certificate, key) = other.issue("localhost");
     write(gateway.path("").as_path(), "tls/server.key", &key);
     write(gateway.path("").as_path(), "tls/server.crt", &certificate);

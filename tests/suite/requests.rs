@@ -772,3 +772,20 @@ fn http2_streams_are_answered_side_by_side() {
         assert_eq!(b, (200, "{\"at\":\"/api/accounts/b\"}".to_owned()));
     });
 }
+
+/// A CGI server refuses a `POST` that does not say how long it is (RFC 3875, 4.1.2): an empty one says 0.
+#[test]
+fn an_empty_post_says_that_it_is_empty() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    assert_eq!(
+        gateway
+            .call("POST", "/portal/assignments", &["dispatcher"], "", "")
+            .status,
+        200
+    );
+    assert_eq!(backend.last().field("content-length"), Some("0"));
+    assert_eq!(gateway.get("/portal/assignments", &["dispatcher"]).status, 200);
+    assert_eq!(backend.last().field("content-length"), None);
+    assert_eq!(backend.last().field("transfer-encoding"), None);
+}

@@ -568,3 +568,66 @@ fn s3_1_a_shared_secret_is_for_hs256_alone() {
     let log = gateway.log();
     assert!(!log.contains(secret), "{log}");
 }
+
+/// Keys from a URL: fetched at the start, and again when a token names a key that is not known, once in a while.
+#[test]
+fn keys_rotate_behind_a_url_without_a_refused_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new();
+    let (certificate, key) = pki.issue("localhost");
+    let set = |keys: &[Value]| write(folder.path(), "jwks.json", &json!({ "keys": keys }).to_string());
+    write(folder.path(), "server.crt", &certificate);
+    write(folder.path(), "server.key", &key);
+    let (first, public) = key_pair();
+    let second = strangers_key();
+    let second_public = rcgen::KeyPair::from_pem(&second).unwrap().public_key_pem();
+    set(&[jwk(public, "k1")]);
+    let port = free_port();
+    let mut server = std::process::Command::new("openssl")
+        .args([
+            "s_server",
+            "-accept",
+            &port.to_string(),
+            "-cert",
+            "server.crt",
+            "-key",
+            "server.key",
+            "-WWW",
+            "-quiet",
+        ])
+        .current_dir(folder.path())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("this test starts openssl: apt-get install openssl");
+    wait_for("the key server", || Client::try_open(port).is_some());
+    let backend = Backend::start();
+    let source = format!("jwks: https://localhost:{port}/jwks.json\n      jwks_ca: ../ca.pem");
+    let mut setup = Setup::new(&backend).policy(&POLICY.replace("public_key: ../keys/public.pem", &source));
+    setup.files = vec![("ca.pem", pki.authority())];
+    let gateway = setup.start();
+    let token = |private: &str, kid: &str| {
+        let header = json!({ "alg": "ES256", "kid": kid }).to_string();
+        let key = EncodingKey::from_ec_pem(private.as_bytes()).unwrap();
+        forge(&header, &timed().to_string(), &key, Algorithm::ES256)
+    };
+    let status = |token: &str| gateway.call_as("GET", PATH, token, "", "").status;
+    assert_eq!(gateway.admin("GET", "/readyz").status, 200);
+    assert_eq!(status(&token(first, "k1")), 200);
+    set(&[jwk(public, "k1"), jwk(&second_public, "k2")]);
+    assert_eq!(
+        status(&token(&second, "k2")),
+        200,
+        "the first token of a new key is taken"
+    );
+    assert_eq!(status(&token(first, "k1")), 200);
+    set(&[jwk(&second_public, "k3")]);
+    for at in 0..20 {
+        assert_eq!(status(&token(&second, &format!("random-{at}"))), 401);
+    }
+    assert_eq!(status(&token(&second, "k3")), 401, "not asked again so soon");
+    assert_eq!(status(&token(first, "k1")), 200, "the last good keys stay");
+    server.kill().unwrap();
+    server.wait().unwrap();
+}

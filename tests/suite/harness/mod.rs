@@ -5,10 +5,12 @@
 
 mod backend;
 mod client;
+mod pki;
 mod policy;
 
 pub use backend::{Backend, Request, answer};
 pub use client::{Answer, Client, ask, raw};
+pub use pki::Pki;
 pub use policy::{ACCOUNT, CANARY, ISSUER, POLICY, claims};
 
 use serde_json::Value;
