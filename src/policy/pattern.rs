@@ -7,6 +7,15 @@ use std::sync::Arc;
 pub const MAX_SEGMENTS: usize = 64;
 
 /// A granted scope: `:`-separated parts, of which `*` stands for any one (section 3).
+///
+/// ```
+/// use tollgate::policy::ScopePattern;
+///
+/// let reading = ScopePattern::parse("*:read")?;
+/// assert!(reading.covers("ledger:read"));
+/// assert!(!reading.covers("ledger:entries:read"), "one part, not any number");
+/// # Ok::<(), tollgate::policy::pattern::PatternFault>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopePattern(Arc<str>);
 

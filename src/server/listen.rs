@@ -45,8 +45,15 @@ pub(super) fn bind(address: &Address, workers: usize) -> io::Result<Vec<Bound>> 
         Address::Tcp(address) => {
             // With SO_REUSEPORT a second gateway could listen beside a first one unseen: look whether it is free. Port 0
             // becomes one port for all workers.
-            let free = tcp(*address, false)?.local_addr()?;
-            (0..workers).map(|_| Ok(Bound::Tcp(tcp(free, workers > 1)?))).collect()
+            let probe = tcp(*address, false)?;
+            let free = probe.local_addr()?.as_socket().unwrap_or(*address);
+            drop(probe);
+            let listening = |_| {
+                let socket = tcp(free, workers > 1)?;
+                socket.listen(BACKLOG)?;
+                Ok(Bound::Tcp(socket.into()))
+            };
+            (0..workers).map(listening).collect()
         }
         Address::Unix(path) => {
             let listener = unix(path)?;
@@ -55,7 +62,8 @@ pub(super) fn bind(address: &Address, workers: usize) -> io::Result<Vec<Bound>> 
     }
 }
 
-fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+/// A bound socket that does not listen yet.
+fn tcp(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if shared {
@@ -63,8 +71,7 @@ fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 fn unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {

@@ -120,3 +120,62 @@ fn prometheus_scrapes_it() {
     assert!(text.contains("\"route\":\"/api/accounts\""), "{text}");
     assert!(text.contains("\"status\":\"200\""), "{text}");
 }
+
+#[test]
+fn it_is_alive_before_it_is_ready() {
+    let backend = Backend::start();
+    // A key server that does not answer: no key, so no token is believed.
+    let policy = POLICY.replace("public_key: ../keys/public.pem", "jwks: https://127.0.0.1:9/jwks.json");
+    let gateway = Setup::new(&backend).policy(&policy).start();
+    let ready = gateway.admin("GET", "/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.json()["reasons"].to_string().contains("key"), "{}", ready.text());
+    assert_eq!(gateway.admin("GET", "/livez").status, 200);
+    let answer = gateway.get("/api/accounts/1", &["clerk"]);
+    assert!(matches!(answer.status, 401 | 503), "{}", answer.text());
+    assert_eq!(gateway.call_as("GET", "/api/accounts/help", "", "", "").status, 200);
+}
+
+#[test]
+fn it_tells_neither_secrets_nor_places() {
+    let backend = Backend::start();
+    let secret = "a secret of at least thirty-two bytes: CANARY-7f3a";
+    let policy = POLICY
+        .replace("public_key: ../keys/public.pem", "secret_file: ../keys/secret")
+        .replace("algorithms: [ES256]", "algorithms: [HS256]");
+    let mut setup = Setup::new(&backend).policy(&policy);
+    setup.files = vec![("keys/secret", secret.into())];
+    let gateway = setup.start();
+    let folder = gateway.path("").display().to_string();
+    for path in ["/livez", "/readyz", "/healthz", "/metrics", "/-/policy"] {
+        let text = gateway.admin("GET", path).text();
+        assert!(!text.contains(CANARY), "{path}: {text}");
+        assert!(!text.contains(&folder), "{path}: {text}");
+    }
+}
+
+#[test]
+fn it_is_not_given_to_other_machines() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let config = std::fs::read_to_string(gateway.path("tollgate.yaml")).unwrap();
+    let own = format!("address: 127.0.0.1:{}", gateway.admin);
+    for (address, code) in [
+        ("address: 0.0.0.0:9901", 1),
+        ("address: 192.0.2.1:9901", 1),
+        ("address: \"[::]:9901\"", 1),
+        ("address: 127.0.0.1:9901", 0),
+        ("address: \"[::1]:9901\"", 0),
+        ("address: 0.0.0.0:9901, insecure_admin_exposed: true", 0),
+    ] {
+        write(&gateway.path(""), "other.yaml", &config.replace(&own, address));
+        let (ended, out, err) = run(&["check", "--config", "other.yaml"], &gateway.path(""));
+        assert_eq!(ended, code, "{address}: {out}{err}");
+        let warned = format!("{out}{err}").contains("insecure_admin_exposed");
+        assert_eq!(
+            warned,
+            address.contains("insecure") || code == 1,
+            "{address}: {out}{err}"
+        );
+    }
+}

@@ -402,3 +402,105 @@ fn two_gateways_do_not_write_one_log() {
     stop(&mut gateway);
     whole(&gateway);
 }
+
+#[test]
+fn hostile_text_stays_in_its_line() {
+    let backend = Backend::start();
+    let mut gateway = Setup::new(&backend).start();
+    let users = ["\"},{\"decision\":\"ALLOWED\"", "a\\", "\u{202e}x", "😀", "</script>"];
+    for (at, user) in users.iter().enumerate() {
+        let mut own = claims(&["clerk"]);
+        own["sub"] = (*user).into();
+        let answer = gateway.call_as(
+            "GET",
+            "/api/accounts/%E2%80%AE%F0%9F%98%80",
+            &gateway.token(&own),
+            "",
+            "",
+        );
+        assert_eq!(answer.status, 200, "{user:?}");
+        let line = gateway.audit(at + 1).pop().unwrap();
+        assert_eq!(line["user_id"], *user);
+        assert_eq!(line["endpoint"], "/api/accounts/\u{202e}😀");
+    }
+    // What does not come as far as a line's members.
+    for head in [
+        "GET /\u{1b}[31m HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: \u{1b}[31m\r\n\r\n",
+    ] {
+        assert_eq!(ask(gateway.port, head.as_bytes()).status, 400);
+    }
+    stop(&mut gateway);
+    let text = fs::read(gateway.path(LOG)).unwrap();
+    assert!(
+        text.iter().all(|byte| (0x20..0x7f).contains(byte) || *byte == b'\n'),
+        "plain ASCII"
+    );
+    whole(&gateway);
+}
+
+#[test]
+fn lines_wait_for_the_disk_as_they_are_told() {
+    let backend = Backend::start();
+    for sync in ["writes", "all", "none"] {
+        let mut gateway = Setup {
+            sync,
+            ..Setup::new(&backend)
+        }
+        .start();
+        for (number, method, path, role, waits) in [
+            (0, "POST", "/portal/assignments", "dispatcher", sync != "none"),
+            (1, "GET", "/api/accounts/1", "clerk", sync == "all"),
+            (2, "GET", "/nowhere", "clerk", sync == "all"),
+        ] {
+            let id = format!("X-Request-Id: r{number}\r\n");
+            gateway.call(method, path, &[role], &id, "");
+            let lines = audit_lines(&gateway.path(LOG));
+            let there = lines.iter().any(|line| line["request_id"] == format!("r{number}"));
+            assert!(
+                there || !waits,
+                "{sync}: {method} {path} was answered before its line was in the file"
+            );
+        }
+        stop(&mut gateway);
+        gateway.audit(3);
+        whole(&gateway);
+    }
+}
+
+#[test]
+fn many_clients_make_one_chain() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 40;
+    let backend = Backend::json("{}");
+    let mut gateway = Setup::new(&backend).start();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let id = format!("X-Request-Id: c{client}-{number}\r\n");
+                    let (method, path) = [("GET", "/portal/schedule"), ("POST", "/portal/assignments")][number % 2];
+                    assert_eq!(gateway.call(method, path, &["dispatcher"], &id, "").status, 200);
+                }
+            });
+        }
+    });
+    stop(&mut gateway);
+    whole(&gateway);
+    let lines = gateway.audit(CLIENTS * EACH);
+    let ids: std::collections::BTreeSet<String> = lines.iter().map(|line| line["request_id"].to_string()).collect();
+    assert_eq!(ids.len(), CLIENTS * EACH);
+    checked_by_a_stranger(&fs::read_to_string(gateway.path(LOG)).unwrap());
+}
+
+#[test]
+fn a_log_is_not_for_everybody() {
+    use std::os::unix::fs::PermissionsExt;
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    for name in [LOG, "state"] {
+        let mode = fs::metadata(gateway.path(name)).unwrap().permissions().mode() & 0o777;
+        assert!(mode & 0o006 == 0, "{name} has {mode:o}");
+    }
+}

@@ -390,3 +390,106 @@ fn s1_8_a_write_is_carried_to_its_end_though_the_client_hangs_up() {
     assert_eq!(problem["original_transaction_id"], "T-1");
     assert_eq!(backend.count(), 1);
 }
+
+#[test]
+fn s1_8_a_body_in_chunks_is_the_same_request() {
+    let backend = Backend::bytes(created(DONE));
+    let gateway = Setup::new(&backend).start();
+    assert_eq!(post(&gateway, "k").status, 201);
+    let head = bytes(&gateway, "u1", "X-Idempotency-Key: k\r\n", "");
+    let head = String::from_utf8(head).unwrap();
+    let head = head.trim_end();
+    let chunked = format!(
+        "{head}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+        &BODY[..5],
+        BODY.len() - 5,
+        &BODY[5..]
+    );
+    refused(&ask(gateway.port, chunked.as_bytes()), 409, "duplicate_request");
+    // The query belongs to a request, too.
+    let other = head.replacen(SYNC, &format!("{SYNC}?x=1"), 1);
+    let other = format!("{other}\r\nContent-Length: {}\r\n\r\n{BODY}", BODY.len());
+    refused(&ask(gateway.port, other.as_bytes()), 422, "idempotency_key_reused");
+    assert_eq!(backend.count(), 1);
+}
+
+#[test]
+fn s1_8_a_refused_write_uses_no_key_up() {
+    let backend = Backend::bytes(created(DONE));
+    let gateway = Setup::new(&backend).extra("limits: { body_bytes: 1KiB }").start();
+    let large = format!(r#"{{"county":"County_A","x":"{}"}}"#, "x".repeat(1024));
+    refused(&post_as(&gateway, "u1", "k", &large), 413, "body_too_large");
+    let elsewhere = BODY.replace("County_A", "County_B");
+    refused(&post_as(&gateway, "u1", "k", &elsewhere), 403, "jurisdiction_mismatch");
+    assert_eq!(backend.count(), 0);
+    assert_eq!(post(&gateway, "k").status, 201);
+}
+
+#[test]
+fn s1_8_an_answer_that_cannot_be_shown_is_an_outcome_all_the_same() {
+    let large = created(&format!(r#"{{"a":"{}"}}"#, "x".repeat(2048)));
+    for (name, bytes, error) in [
+        (
+            "html",
+            answer("201 Created", "text/html", "<p>done"),
+            "unmaskable_response",
+        ),
+        (
+            "broken",
+            answer("201 Created", "application/json", "{\"a\":1,}"),
+            "unmaskable_response",
+        ),
+        ("large", large, "answer_too_large"),
+    ] {
+        let backend = Backend::bytes(bytes);
+        let gateway = Setup::new(&backend).extra("limits: { body_bytes: 1KiB }").start();
+        refused(&post(&gateway, "k"), 502, error);
+        let problem = refused(&post(&gateway, "k"), 409, "duplicate_request");
+        assert_eq!(problem["original_status"], 201, "{name}");
+        assert_eq!(backend.count(), 1, "{name}");
+    }
+}
+
+#[test]
+fn s1_8_a_stop_finishes_a_write_or_leaves_it_unknown() {
+    for finished in [true, false] {
+        let (backend, release) = holding();
+        let grace = if finished { "10s" } else { "300ms" };
+        let mut gateway = Setup::new(&backend).extra(&format!("shutdown_grace: {grace}")).start();
+        let mut client = Client::open(gateway.port);
+        client.write(&bytes(&gateway, "u1", "X-Idempotency-Key: k\r\n", BODY));
+        backend.wait_for(1);
+        gateway.signal("TERM");
+        let port = gateway.port;
+        wait_for("the listener to close", || Client::try_open(port).is_none());
+        if finished {
+            release.send(()).unwrap();
+            assert_eq!(client.read(false).status, 201);
+        }
+        gateway.ended();
+        gateway.launch();
+        let error = if finished {
+            "duplicate_request"
+        } else {
+            "outcome_unknown"
+        };
+        refused(&post(&gateway, "k"), 409, error);
+        assert_eq!(backend.count(), 1);
+    }
+}
+
+#[test]
+fn two_gateways_never_share_one_store() {
+    let backend = Backend::bytes(created(DONE));
+    let gateway = Setup::new(&backend).start();
+    let config = std::fs::read_to_string(gateway.path("tollgate.yaml")).unwrap();
+    let config = config
+        .replace(&format!(":{}\n", gateway.port), &format!(":{}\n", free_port()))
+        .replace(&format!(":{} }}", gateway.admin), &format!(":{} }}", free_port()))
+        .replace("audit/audit.jsonl", "audit/second.jsonl");
+    write(&gateway.path(""), "second.yaml", &config);
+    let (code, _, said) = run(&["serve", "--config", "second.yaml"], &gateway.path(""));
+    assert!(code > 0, "{said}");
+    assert!(said.contains("state"), "{said}");
+    assert_eq!(post(&gateway, "k").status, 201, "the first goes on");
+}

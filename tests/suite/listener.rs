@@ -228,3 +228,71 @@ fn two_gateways_do_not_share_an_address() {
     assert_eq!(code, 1);
     assert!(err.contains("cannot listen"), "{err}");
 }
+
+#[test]
+fn a_handshake_that_stalls_is_given_up() {
+    let backend = Backend::start();
+    let pki = Pki::new();
+    let mut setup = tls_setup(&backend, &pki, false);
+    setup.extra = "limits: { header_timeout: 300ms }".into();
+    let gateway = setup.start();
+    let mut silent = Client::open(gateway.port);
+    let mut half = Client::open(gateway.port);
+    half.write(b"\x16\x03\x01\x02\x00\x01");
+    assert!(silent.is_closed());
+    assert!(half.is_closed());
+    // Nor is HTTP in the clear answered.
+    let clear = raw(gateway.port, &request("GET", "/api/accounts/help", "", "", ""));
+    assert!(!clear.contains("HTTP/"), "{clear}");
+    let ca = gateway.path("tls/ca.crt");
+    let url = format!("https://localhost:{}/api/accounts/help", gateway.port);
+    assert_eq!(
+        curl(&["--cacert", ca.to_str().unwrap(), &url]).0,
+        0,
+        "others are served"
+    );
+}
+
+#[test]
+fn a_broken_certificate_leaves_the_last_good_one_or_stops_the_start() {
+    let backend = Backend::start();
+    let mut gateway = tls_setup(&backend, &Pki::new(), false).start();
+    let ca = gateway.path("tls/ca.crt");
+    let url = format!("https://localhost:{}/api/accounts/help", gateway.port);
+    write(gateway.path("").as_path(), "tls/server.crt", "rubbish");
+    gateway.signal("HUP");
+    wait_for("the refusal in the log", || {
+        gateway.log().contains("the certificate on disk does not load")
+    });
+    assert_eq!(curl(&["--cacert", ca.to_str().unwrap(), &url]).0, 0);
+    gateway.kill();
+    // Another key than the certificate's is no better than none.
+    let (certificate, _) = Pki::new().issue("localhost");
+    for text in ["rubbish", &certificate] {
+        write(gateway.path("").as_path(), "tls/server.crt", text);
+        let (code, _, said) = run(&["serve", "--config", "tollgate.yaml"], &gateway.path(""));
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains("server.crt"), "{said}");
+    }
+}
+
+#[test]
+fn a_socket_file_of_an_earlier_life_is_in_nobodys_way() {
+    let backend = Backend::start();
+    let mut setup = Setup::new(&backend);
+    setup.listener = "  - address: unix:public.sock".into();
+    let mut gateway = setup.start();
+    let socket = gateway.path("public.sock");
+    for _ in 0..2 {
+        let (code, _) = curl(&[
+            "--unix-socket",
+            socket.to_str().unwrap(),
+            "http://localhost/api/accounts/help",
+        ]);
+        assert_eq!(code, 0);
+        gateway.kill();
+        assert!(socket.exists());
+        gateway.launch();
+    }
+    assert_eq!(backend.count(), 2);
+}

@@ -1,6 +1,7 @@
 //! Paths that somebody else could read differently, and paths that only look so (interface, section 5).
 
 use super::harness::*;
+use super::requests::{ask_http2, on_http2};
 
 /// `path status error`, by tabs; `#` begins a remark.
 const CASES: &str = include_str!("../cases/paths.tsv");
@@ -96,4 +97,68 @@ fn a_target_longer_than_any_head_is_too_long_a_target() {
         );
     }
     assert_eq!(backend.count(), 0);
+}
+
+#[test]
+fn the_most_specific_wins_whatever_the_order_of_lines() {
+    let backend = Backend::start();
+    let identity = &POLICY[..POLICY.find("\nroles:").unwrap()];
+    let general = "  root:\n    prefix: /\n    upstream: billing\n    routes: [{ methods: [GET], scope: any:read }]\n";
+    let special = "  tools:\n    prefix: /tools\n    upstream: billing\n    routes: [{ path: /open, methods: [GET], scope: any:read }, { methods: \
+                   [GET], scope: tools:use }]\n";
+    for modules in [[general, special], [special, general]] {
+        let policy = format!(
+            "{identity}\nroles:\n  clerk: {{ scopes: [any:read] }}\n  smith: {{ scopes: [tools:use] }}\nmodules:\n{}",
+            modules.concat()
+        );
+        let gateway = Setup::new(&backend).policy(&policy).start();
+        for (path, status) in [
+            ("/", 200),
+            ("/x/y", 200),
+            ("/toolsx", 200),
+            ("/tools", 403),
+            ("/tools/x", 403),
+            ("/tools/openx", 403),
+            ("/tools/open", 200),
+            ("/tools/open/x", 200),
+        ] {
+            assert_eq!(gateway.get(path, &["clerk"]).status, status, "{path}");
+        }
+    }
+}
+
+#[test]
+fn http2_reads_a_path_in_the_same_way() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let clerk = gateway.token(&claims(&["clerk", "driver"]));
+    let mut asked = 0;
+    on_http2(&gateway, async |sender| {
+        for line in CASES.lines().filter(|line| !line.starts_with('#')) {
+            let cells: Vec<&str> = line.split('\t').collect();
+            let (path, status, error) = (cells[0], cells[1], cells[2]);
+            // What the client's own library would read otherwise cannot be sent with it.
+            let as_sent = format!("http://gw.example{path}").parse::<http::Uri>();
+            if !as_sent.is_ok_and(|uri| uri.path_and_query().is_some_and(|target| target.as_str() == path)) {
+                continue;
+            }
+            asked += 1;
+            let before = backend.count();
+            let (got, text) = ask_http2(&sender, &clerk, path, &[]).await;
+            assert_eq!(got.to_string(), status, "{line}: {text}");
+            assert!(
+                error == "-" || text.contains(&format!("\"error\":\"{error}\"")),
+                "{line}: {text}"
+            );
+            let targets: Vec<String> = backend
+                .seen()
+                .split_off(before)
+                .into_iter()
+                .map(|seen| seen.target)
+                .collect();
+            assert_eq!(targets, if error == "-" { vec![path] } else { vec![] }, "{line}");
+        }
+    });
+    assert!(asked >= 60, "{asked} of the table");
+    gateway.audit(asked);
 }

@@ -340,3 +340,83 @@ fn a_request_keeps_the_policy_that_it_came_under() {
     assert_eq!(early.unwrap()["policy_version"], *old);
     assert!(lines.iter().any(|line| line["policy_version"] != *old));
 }
+
+#[test]
+fn a_folder_is_one_policy() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let more = "modules:\n  extra:\n    prefix: /extra\n    upstream: billing\n    routes: [{ methods: [GET], scope: accounts:read }]\n";
+    let extra = || gateway.get("/extra", &["clerk"]).status;
+    assert_eq!(extra(), 404);
+    fs::write(gateway.path("policy/20-extra.yaml"), more).unwrap();
+    let written = Instant::now();
+    wait_for("a file more", || extra() == 200);
+    assert!(written.elapsed() < IN_FORCE);
+    fs::remove_file(gateway.path("policy/20-extra.yaml")).unwrap();
+    let written = Instant::now();
+    wait_for("a file less", || extra() == 404);
+    assert!(written.elapsed() < IN_FORCE);
+    // What is no YAML file is no part of it.
+    fs::write(gateway.path("policy/notes.txt"), "not: [a policy").unwrap();
+    assert_eq!(gateway.admin("POST", "/-/reload").status, 200);
+}
+
+#[test]
+fn texts_and_files_that_are_meant_to_hurt_are_refused_soon() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let file = gateway.path("policy/policy.yaml");
+    let good = version(&gateway);
+    let held = |name: &str| {
+        let started = Instant::now();
+        let answer = gateway.admin("POST", "/-/reload");
+        assert_eq!(answer.status, 422, "{name}: {}", answer.text());
+        assert!(started.elapsed() < IN_FORCE, "{name}: {:?}", started.elapsed());
+        assert_eq!(version(&gateway), good, "{name}");
+        assert_eq!(status(&gateway), 200, "{name}");
+    };
+    let mut laughs = "version: 1\na0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..10 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(",");
+        laughs.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    for (name, text) in [
+        ("J01 laughs", laughs),
+        ("J02 an anchor in itself", "version: 1\nroles: &a [*a]\n".into()),
+        (
+            "J03 deep",
+            format!("version: 1\nroles: {}{}", "[".repeat(50_000), "]".repeat(50_000)),
+        ),
+        ("J08 a second document", format!("{POLICY}\n---\nversion: 1\n")),
+        (
+            "J09 a tag",
+            format!("{POLICY}\nallow_from: !!python/object [10.0.0.0/8]\n"),
+        ),
+        ("a scalar", "x".into()),
+        ("large", format!("{POLICY}\n# {}\n", "x".repeat(64 << 20))),
+    ] {
+        fs::write(&file, text).unwrap();
+        held(name);
+    }
+    // J18: what is no file at all.
+    fs::remove_file(&file).unwrap();
+    held("removed");
+    fs::create_dir(&file).unwrap();
+    held("a folder");
+    fs::remove_dir(&file).unwrap();
+    symlink("/dev/zero", &file).unwrap();
+    held("endless");
+    fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    held("a pipe that nobody writes");
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, POLICY).unwrap();
+    wait_for("it to be mended", || {
+        gateway.metrics().contains("tollgate_policy_reload_failed 0\n")
+    });
+    let status = fs::read_to_string(format!("/proc/{}/status", gateway.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").trim().parse().unwrap();
+    assert!(peak < 100 * 1024, "{peak} KiB");
+}

@@ -656,10 +656,10 @@ fn what_belongs_to_a_connection_stays_on_it() {
     }
 }
 
-type Sender = http2::SendRequest<String>;
+pub(super) type Sender = http2::SendRequest<String>;
 
 /// Runs in a runtime of its own, with an HTTP/2 connection by prior knowledge.
-fn on_http2<F: Future<Output = ()>>(gateway: &Gateway, test: impl FnOnce(Sender) -> F) {
+pub(super) fn on_http2<F: Future<Output = ()>>(gateway: &Gateway, test: impl FnOnce(Sender) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -677,7 +677,7 @@ fn on_http2<F: Future<Output = ()>>(gateway: &Gateway, test: impl FnOnce(Sender)
 }
 
 /// Status, error if any, and text.
-async fn ask_http2(sender: &Sender, token: &str, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
+pub(super) async fn ask_http2(sender: &Sender, token: &str, path: &str, fields: &[(&str, &str)]) -> (u16, String) {
     let mut request = http::Request::get(format!("http://gw.example{path}"));
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));

@@ -131,18 +131,23 @@ fn serve(stream: TcpStream, script: &Script, record: &Mutex<Vec<Request>>) {
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
+/// A line without its end; bytes beyond ASCII are taken for Latin-1, which is what a header is to a CGI program.
+fn line(reader: &mut BufReader<TcpStream>) -> Option<String> {
+    let mut bytes = Vec::new();
+    if reader.read_until(b'\n', &mut bytes).ok()? == 0 {
         return None;
     }
-    let mut parts = line.trim_end().splitn(3, ' ');
+    let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
+    Some(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+    let first = line(reader)?;
+    let mut parts = first.splitn(3, ' ');
     let (method, target) = (parts.next()?.to_owned(), parts.next()?.to_owned());
     let mut fields = Vec::new();
     loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let line = line.trim_end();
+        let line = line(reader)?;
         if line.is_empty() {
             break;
         }

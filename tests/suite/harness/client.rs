@@ -80,6 +80,12 @@ impl Client {
         self.read(bytes.starts_with(b"HEAD"))
     }
 
+    /// Whether a request is answered with 200. A program that is just starting may well hang up instead.
+    pub fn is_answered(&mut self, bytes: &[u8]) -> bool {
+        self.write(bytes);
+        self.line().is_some_and(|line| line.contains(" 200 "))
+    }
+
     /// Whether the other side has closed.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.reader.fill_buf(), Ok([]) | Err(_))

@@ -162,8 +162,7 @@ impl Gateway {
                 panic!("the gateway ended with {status}: {}", self.log());
             }
             Client::try_open(admin)
-                .map(|mut client| client.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
-                .is_some_and(|answer| answer.status == 200)
+                .is_some_and(|mut client| client.is_answered(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
         });
         // What answered was this program and not another that had taken its port.
         let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
