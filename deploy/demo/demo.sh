@@ -226,7 +226,7 @@ stay_up() {
 $(bold "Everything stays up until Ctrl-C. In another terminal:")
 
   . $path/tokens.sh         # ANALYST OPERATOR VIEWER VALIDATOR AGENT CASEWORKER FINANCE … ADMIN MANAGER DISPATCHER DRIVER
-  curl -H "Authorization: Bearer \$CASEWORKER" http://127.0.0.1:$MUNICIPAL_PORT/api/accounts/A1005
+  curl -H "Authorization: Bearer \$CASEWORKER" 'http://127.0.0.1:$MUNICIPAL_PORT/api/accounts/A1005?county=County_A'
   curl -H "Authorization: Bearer \$AGENT" 'http://127.0.0.1:$MUNICIPAL_PORT/api/arrears?county=County_A'
   curl -H "Authorization: Bearer \$VIEWER" http://127.0.0.1:$MUNICIPAL_PORT/api/revenue/summary
   curl -H "Authorization: Bearer \$DISPATCHER" http://127.0.0.1:$FLEET_PORT/portal/wst

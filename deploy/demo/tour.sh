@@ -28,7 +28,7 @@ the_same_account() {
     has '"SSN": "900-11-1001"'
 
     note "A billing analyst, through the gateway: subsidies are cut out, personal data is redacted (S1.7, S2.5)."
-    ask ANALYST "$city/api/accounts/A1001"
+    ask ANALYST "$city/api/accounts/A1001?county=County_A"
     expect 200 ALLOWED
     has_not SUBSIDY-TIER
     has_not ASSISTANCE-ELIGIBILITY
@@ -37,13 +37,13 @@ the_same_account() {
     has '"BALANCE": 1234.5000' "the balance is the program's own, byte for byte: 1234.5000"
 
     note "An assistance caseworker: the same request, the whole answer."
-    ask CASEWORKER "$city/api/accounts/A1001"
+    ask CASEWORKER "$city/api/accounts/A1001?county=County_A"
     expect 200 ALLOWED
     has '"SUBSIDY-TIER": "T2"'
     has '"SSN": "900-11-1001"'
 
     note "Reading in all modules opens routes, not classified fields."
-    ask FINANCE "$city/api/assistance/A1001"
+    ask FINANCE "$city/api/assistance/A1001?county=County_A"
     expect 200 ALLOWED
     has_not SUBSIDY-AMOUNT
     has '"HOUSEHOLD-INCOME": null'
@@ -60,11 +60,11 @@ the_same_account() {
 denials() {
     chapter "2. Who is turned away"
     note "No token, and one that was good an hour ago (S1.1)."
-    ask - "$city/api/accounts/A1001"
+    ask - "$city/api/accounts/A1001?county=County_A"
     expect 401 DENIED_TOKEN
     has '"missing_token"'
     head_has "WWW-Authenticate: Bearer"
-    ask EXPIRED "$city/api/accounts/A1001"
+    ask EXPIRED "$city/api/accounts/A1001?county=County_A"
     expect 401 DENIED_TOKEN
     has '"expired_token"'
 
@@ -91,6 +91,12 @@ denials() {
     has '"allowed_scope":["County_A"]'
     ask FINANCE "$city/api/ledger/entries?county=County_B"
     expect 403 DENIED_JURISDICTION
+    note "An account of another county is out of reach under its own county's name and under ours."
+    ask ANALYST "$city/api/accounts/B2001?county=County_B"
+    expect 403 DENIED_JURISDICTION
+    ask ANALYST "$city/api/accounts/B2001?county=County_A"
+    expect 404 ALLOWED
+    has_not "555-"
     ask OPERATOR "${json[@]}" -H "X-Idempotency-Key: tour-other-county" \
         -d '{"county":"County_B","entries":[{"account_id":"B2001","amount":"1.00"}]}' "$city/api/ledger/sync"
     expect 403 DENIED_JURISDICTION
@@ -162,7 +168,7 @@ writes_once() {
 ask_all_the_time() {
     while [ ! -e "$scratch/stop" ] && kill -0 $$ 2>/dev/null; do
         curl -s -o /dev/null --max-time 10 -w '%{http_code}\n' -H "Authorization: Bearer $ANALYST" \
-            "$city/api/consumption/A1001" >>"$scratch/codes" || true
+            "$city/api/consumption/A1001?county=County_A" >>"$scratch/codes" || true
     done
 }
 
@@ -235,7 +241,7 @@ policy_edits() {
     output_has 'fields.yaml:'
     output_has 'customer:pi_read'
     run 0 "curl $admin/readyz" curl -sf "$admin/readyz"
-    ask CASEWORKER "$city/api/accounts/A1001"
+    ask CASEWORKER "$city/api/accounts/A1001?county=County_A"
     expect 200 ALLOWED
     has '"SSN": "900-11-1001"' "the policy before the slip is in force"
 
