@@ -22,6 +22,9 @@ use crate::audit::{self, Entry, Event, Link, chain, verify::MAX_LINE};
 /// Most lines that may wait to be written; a request that finds no room is refused.
 pub const MAX_QUEUED: usize = 65_536;
 
+/// Most events that may wait beside them.
+pub const MAX_EVENTS: usize = 256;
+
 /// How long lines are gathered when nobody waits for them.
 pub const GATHER: Duration = Duration::from_millis(5);
 
@@ -156,8 +159,12 @@ impl Journal {
         if !self.healthy() {
             return Err(JournalFault::Unwritable);
         }
+        self.take(MAX_QUEUED)
+    }
+
+    fn take(&self, most: usize) -> Result<Slot, JournalFault> {
         let mut queue = lock(&self.0.queue);
-        if queue.taken >= MAX_QUEUED {
+        if queue.taken >= most {
             return Err(JournalFault::Full);
         }
         queue.taken += 1;
@@ -167,12 +174,13 @@ impl Journal {
         })
     }
 
-    /// Records something that happened to the gateway itself.
+    /// Records something that happened to the gateway itself. That is kept also while the file cannot be written, and has
+    /// room of its own beside the requests'.
     ///
     /// # Errors
-    /// As [`Journal::slot`].
+    /// [`JournalFault::Full`].
     pub fn event(&self, event: Event) -> Result<(), JournalFault> {
-        self.slot()?.put(What::Event(event), None);
+        self.take(MAX_QUEUED + MAX_EVENTS)?.put(What::Event(event), None);
         Ok(())
     }
 

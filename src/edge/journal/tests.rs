@@ -118,6 +118,15 @@ fn room_is_given_up_to_the_limit_and_comes_back() {
     let (journal, _) = Journal::open(file(&folder.path().join("audit.jsonl"))).unwrap();
     let slots: Vec<Slot> = (0..MAX_QUEUED).map(|_| journal.slot().unwrap()).collect();
     assert!(matches!(journal.slot(), Err(JournalFault::Full)));
+    let rooms: Vec<Slot> = (0..MAX_EVENTS)
+        .map(|_| journal.take(MAX_QUEUED + MAX_EVENTS).unwrap())
+        .collect();
+    assert!(matches!(journal.event(Event::new("start")), Err(JournalFault::Full)));
+    drop(rooms);
+    assert!(
+        journal.event(Event::new("start")).is_ok(),
+        "events have room of their own"
+    );
     drop(slots);
     assert!(journal.slot().is_ok());
     journal.close();
@@ -130,6 +139,10 @@ fn a_full_disk_refuses_and_keeps_nobody_waiting() {
     assert!(now(filed).is_err());
     assert!(!journal.healthy());
     assert!(matches!(journal.slot(), Err(JournalFault::Unwritable)));
+    assert!(
+        journal.event(Event::new("policy_reload")).is_ok(),
+        "kept until it can be written"
+    );
     journal.close();
 }
 
