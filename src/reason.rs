@@ -62,8 +62,6 @@ pub enum Reason {
     StoreUnavailable,
     /// The audit log cannot be written: nothing is forwarded.
     AuditUnavailable,
-    /// There is no policy in force.
-    NotReady,
     /// The backend could not be reached: nothing was sent.
     UpstreamUnavailable,
     /// The backend did not answer in time.
@@ -93,7 +91,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 35] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -122,7 +120,6 @@ impl Reason {
         Self::OutcomeUnknown,
         Self::StoreUnavailable,
         Self::AuditUnavailable,
-        Self::NotReady,
         Self::UpstreamUnavailable,
         Self::UpstreamTimeout,
         Self::UpstreamBroken,
@@ -164,7 +161,6 @@ impl Reason {
             Self::OutcomeUnknown => "outcome_unknown",
             Self::StoreUnavailable => "store_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
-            Self::NotReady => "not_ready",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamBroken => "upstream_broken",
@@ -204,7 +200,6 @@ impl Reason {
             | Self::OutcomeUnknown
             | Self::StoreUnavailable => "DENIED_IDEMPOTENCY",
             Self::AuditUnavailable => "DENIED_AUDIT",
-            Self::NotReady => "DENIED_POLICY",
             Self::UpstreamUnavailable
             | Self::UpstreamTimeout
             | Self::UpstreamBroken

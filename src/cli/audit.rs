@@ -1,10 +1,10 @@
 //! `tollgate audit verify`: is the log what was written?
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{ERROR, GOOD};
+use super::{ERROR, Format, GOOD};
 use crate::audit::verify::{Verdict, verify};
 
 #[derive(Debug, Subcommand)]
@@ -21,13 +21,6 @@ pub(super) struct Verify {
     /// How to print the verdict.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 impl Audit {

@@ -1,10 +1,10 @@
 //! `tollgate check`: loads what `serve` would load, and prints every problem at once.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{GOOD, environment, print_problems};
+use super::{Format, GOOD, environment, print_problems};
 use crate::config::{self, Problem, Severity};
 use crate::server::prepare;
 
@@ -16,13 +16,6 @@ pub(super) struct Check {
     /// How to print the problems.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 impl Check {

@@ -9,7 +9,7 @@ mod schema;
 mod serve;
 mod token;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +42,14 @@ enum Command {
     Token(token::Token),
     /// Print the JSON Schema that editors use.
     Schema(schema::Schema),
+}
+
+/// Whether a person or a program reads the answer.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
 }
 
 /// Runs the program.

@@ -267,7 +267,7 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         Reason::UnsupportedMethod | Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Reason::RequestInProgress | Reason::DuplicateRequest | Reason::OutcomeUnknown => StatusCode::CONFLICT,
         Reason::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::NotReady | Reason::UpstreamUnavailable => {
+        Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -310,9 +310,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::OutcomeUnknown => {
             "A request with this idempotency key was sent and its outcome is unknown. It is not sent again."
         }
-        Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::NotReady => {
-            "The service cannot take this request now."
-        }
+        Reason::StoreUnavailable | Reason::AuditUnavailable => "The service cannot take this request now.",
         Reason::UpstreamUnavailable => "The service behind cannot be reached.",
         Reason::UpstreamTimeout => "The service behind did not answer in time.",
         Reason::UpstreamBroken => "The service behind gave a broken answer.",

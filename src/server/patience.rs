@@ -30,6 +30,9 @@ pub(super) struct Patience {
 /// Most bytes of a head that are kept to look for a second framing.
 const MAX_KEPT: usize = 128 * 1024;
 
+/// Most bytes of room for a head that an idle connection holds on to.
+const MAX_IDLE_KEPT: usize = 8 * 1024;
+
 /// Says what to answer to a head that cannot be read, given the status that hyper chose: the bytes of a whole answer.
 pub(super) type Refuse = Box<dyn Fn(u16) -> Vec<u8>>;
 
@@ -114,7 +117,11 @@ impl Doings {
 
     /// The head has been looked at.
     pub(super) fn forget_head(&self) {
-        self.head.borrow_mut().clear();
+        let mut head = self.head.borrow_mut();
+        if head.capacity() > MAX_IDLE_KEPT {
+            *head = Vec::new();
+        }
+        head.clear();
     }
 
     fn heard(&self, bytes: &[u8]) {
