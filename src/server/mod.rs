@@ -17,10 +17,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::LocalSet;
 
 use crate::audit::Event;
 use crate::config::{Address, Gateway as Settings, Problem};
@@ -66,9 +65,15 @@ pub enum StartFault {
 /// # Errors
 /// It cannot start.
 pub fn run(settings: Settings) -> Result<(), StartFault> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, control(settings))
+    runtime()?.block_on(control(settings))
+}
+
+/// A runtime for one thread. Not a `LocalSet` on one: that wakes its own thread through the kernel for what this thread
+/// has just done.
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
 }
 
 /// The control thread: starts the workers, reacts to signals and changed files, and ends in order.
@@ -179,10 +184,8 @@ fn work(
     places: &Arc<Semaphore>,
     grace: Duration,
 ) -> io::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let tasks = LocalSet::new();
     let gateway = Rc::new(Gateway::new(shared, number));
-    tasks.block_on(&runtime, async {
+    runtime()?.block_on(async {
         let mut listening = tokio::task::JoinSet::new();
         for (bound, tls) in sockets {
             let (gateway, manners, places) = (Rc::clone(&gateway), manners.clone(), Arc::clone(places));
