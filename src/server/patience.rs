@@ -42,8 +42,11 @@ pub(super) struct Doings {
     busy: Cell<usize>,
     /// Whether any request has come yet.
     any: Cell<bool>,
-    /// When the present wait began.
-    since: Cell<Instant>,
+    /// When the present wait began; none until somebody has to wait in earnest, so that a busy connection never asks for
+    /// the time.
+    since: Cell<Option<Instant>>,
+    /// Wakes the connection. When it rings, whatever the wait is by then, the clock is looked at.
+    alarm: RefCell<Option<Pin<Box<Sleep>>>>,
     /// Bytes of a next head have come.
     head_begun: Cell<bool>,
     /// One request at a time: heads are told from pauses. Not so in HTTP/2.
@@ -73,7 +76,8 @@ impl Doings {
         Rc::new(Self {
             busy: Cell::new(0),
             any: Cell::new(false),
-            since: Cell::new(Instant::now()),
+            since: Cell::new(Some(Instant::now())),
+            alarm: RefCell::default(),
             head_begun: Cell::new(false),
             one_at_a_time: Cell::new(true),
             head: RefCell::default(),
@@ -129,7 +133,7 @@ impl Doings {
             return;
         }
         if !self.head_begun.replace(true) {
-            self.since.set(Instant::now());
+            self.since.set(None);
         }
         let mut head = self.head.borrow_mut();
         let room = MAX_KEPT.saturating_sub(head.len());
@@ -146,7 +150,9 @@ impl Doings {
         } else {
             patience.head
         };
-        Some(self.since.get() + within)
+        let since = self.since.get().unwrap_or_else(Instant::now);
+        self.since.set(Some(since));
+        Some(since + within)
     }
 }
 
@@ -154,7 +160,11 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let doings = &self.0;
         doings.busy.set(doings.busy.get().saturating_sub(1));
-        doings.since.set(Instant::now());
+        doings.since.set(None);
+        // While an alarm is set, it is enough to look when it rings; the connection mostly looks at once anyway.
+        if doings.alarm.borrow().as_ref().is_some_and(|alarm| !alarm.is_elapsed()) {
+            return;
+        }
         if let Some(waiting) = doings.waiting.borrow_mut().take() {
             waiting.wake();
         }
@@ -169,7 +179,6 @@ pub(super) struct Patient<T> {
     taken: usize,
     doings: Rc<Doings>,
     patience: Patience,
-    reading: Option<Pin<Box<Sleep>>>,
     writing: Option<Pin<Box<Sleep>>>,
     /// Answers heads that hyper cannot read, instead of hyper.
     refuse: Option<Refuse>,
@@ -194,7 +203,6 @@ impl<T> Patient<T> {
             taken: 0,
             doings,
             patience,
-            reading: None,
             writing: None,
             refuse: None,
             refusal: VecDeque::new(),
@@ -234,9 +242,8 @@ impl<T> Patient<T> {
                 *self.doings.waiting.borrow_mut() = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            let timer = self
-                .reading
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            let mut alarm = self.doings.alarm.borrow_mut();
+            let timer = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             // An older, earlier alarm is left as it is: when it rings, the clock is looked at again.
             if timer.deadline() > deadline {
                 timer.as_mut().reset(deadline);
@@ -395,9 +402,12 @@ mod tests {
         let start = Instant::now();
         let (mut io, mut theirs) = pair(&Doings::new());
         for _ in 0..3 {
-            tokio::time::advance(Duration::from_secs(3)).await;
-            theirs.write_u8(b'G').await.unwrap();
-            io.read_u8().await.unwrap();
+            let trickle = async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                theirs.write_u8(b'G').await.unwrap();
+            };
+            let (read, ()) = tokio::join!(io.read_u8(), trickle);
+            read.unwrap();
         }
         assert!(io.read_u8().await.is_err());
         assert_eq!(
@@ -420,6 +430,30 @@ mod tests {
         let start = Instant::now();
         assert!(io.read_u8().await.is_err());
         assert_eq!(start.elapsed().as_secs(), 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_rang_while_a_request_was_answered_is_set_again_after_it() {
+        let doings = Doings::new();
+        let (mut io, mut theirs) = pair(&doings);
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), io.read_u8())
+                .await
+                .is_err(),
+            "now an alarm is set"
+        );
+        theirs.write_u8(b'G').await.unwrap();
+        io.read_u8().await.unwrap();
+        let busy = doings.begin();
+        let start = Instant::now();
+        let over = async {
+            // The alarm rings meanwhile, and finds a client that waits for us.
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            drop(busy);
+        };
+        let (read, ()) = tokio::join!(io.read_u8(), over);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 175);
     }
 
     #[tokio::test(start_paused = true)]
