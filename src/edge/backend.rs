@@ -10,12 +10,16 @@ use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 
 use super::payload::Payload;
 
@@ -23,11 +27,9 @@ use super::payload::Payload;
 /// five seconds, and a request that meets a closing connection may not be sent twice.
 pub const MAX_IDLE: Duration = Duration::from_secs(4);
 
-/// Largest head of a backend's answer, in bytes.
+/// Largest head of a backend's answer, in bytes. It may have 100 fields, which is hyper's own limit: any other would cost
+/// two large allocations for each answer.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
-
-/// Most header fields in a backend's answer.
-pub const MAX_HEAD_FIELDS: usize = 128;
 
 /// How often a request that was given back unsent is tried on another connection.
 const MAX_UNSENT: usize = 3;
@@ -62,8 +64,46 @@ pub struct Backend {
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<Payload>,
+    wire: Wire,
     since: Instant,
+}
+
+/// A connection, with the timer of whoever waits for its answer.
+#[derive(Debug)]
+struct Wire {
+    sender: SendRequest<Payload>,
+    alarm: Alarm,
+}
+
+/// A timer that is kept from one wait to the next and set again only when it rings too early: most waits are over
+/// long before, and then have cost nothing but a look at the clock.
+#[derive(Debug)]
+struct Alarm(Pin<Box<Sleep>>);
+
+impl Alarm {
+    fn new(limit: Duration) -> Self {
+        Self(Box::pin(tokio::time::sleep(limit)))
+    }
+
+    /// Waits for `future`, but no longer than `limit`, which is the same for every wait of an alarm.
+    async fn within<F: Future>(&mut self, limit: Duration, future: F) -> Option<F::Output> {
+        let mut deadline = None;
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let deadline = *deadline.get_or_insert_with(|| tokio::time::Instant::now() + limit);
+            while self.0.as_mut().poll(cx).is_ready() {
+                if tokio::time::Instant::now() >= deadline {
+                    return Poll::Ready(None);
+                }
+                self.0.as_mut().reset(deadline);
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 /// The right to one request at a backend; given back when dropped.
@@ -84,7 +124,7 @@ pub struct Reply {
 pub struct Lease {
     backend: Arc<Backend>,
     worker: usize,
-    sender: Option<SendRequest<Payload>>,
+    wire: Wire,
     #[expect(dead_code, reason = "held for its drop")]
     turn: Turn,
 }
@@ -154,26 +194,33 @@ impl Backend {
     pub async fn send(self: &Arc<Self>, worker: usize, request: Request<Payload>) -> Result<Reply, SendFault> {
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
             Ok(permit) => Turn(permit),
-            Err(_) => self.wait_for_turn().await?,
+            Err(_) => Box::pin(self.wait_for_turn()).await?,
         };
         let mut request = request;
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut sender = self.connection(worker).await.inspect_err(|_| self.note(false))?;
+            // Whatever is rare is boxed: it would make room for itself in every request.
+            let mut wire = match self.ready_idle(worker) {
+                Some(wire) => wire,
+                None => Box::pin(self.connection(worker))
+                    .await
+                    .inspect_err(|_| self.note(false))?,
+            };
             self.note(true);
-            match tokio::time::timeout(self.rules.timeout, sender.try_send_request(request)).await {
-                Err(_) => return Err(SendFault::Timeout),
-                Ok(Ok(response)) => {
+            let answered = wire.sender.try_send_request(request);
+            match wire.alarm.within(self.rules.timeout, answered).await {
+                None => return Err(SendFault::Timeout),
+                Some(Ok(response)) => {
                     let lease = Lease {
                         backend: Arc::clone(self),
                         worker,
-                        sender: Some(sender),
+                        wire,
                         turn,
                     };
                     return Ok(Reply { response, lease });
                 }
-                Ok(Err(mut fault)) => match fault.take_message() {
+                Some(Err(mut fault)) => match fault.take_message() {
                     // Given back before a byte of it was written: the connection had been closed while idle.
                     Some(unsent) if tries < MAX_UNSENT => request = unsent,
                     Some(_) => return Err(SendFault::Unreachable(io::Error::other(fault.into_error()))),
@@ -192,16 +239,17 @@ impl Backend {
 
     /// An idle connection of this worker, else a new one, else another worker's idle one. Who has a turn finds one
     /// of these, but for the moment in which a closed connection has not yet given its place back: that is waited for.
-    async fn connection(self: &Arc<Self>, worker: usize) -> Result<SendRequest<Payload>, SendFault> {
-        if let Some(sender) = self.take_idle(worker).await {
-            return Ok(sender);
+    async fn connection(self: &Arc<Self>, worker: usize) -> Result<Wire, SendFault> {
+        if let Some(wire) = self.take_idle(worker).await {
+            return Ok(wire);
         }
         let permit = match Arc::clone(&self.open).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => {
                 for other in 0..self.idle.len() {
-                    if let Some(sender) = self.take_idle(other).await {
-                        return Ok(sender);
+                    if let Some(wire) = self.take_idle(other).await {
+                        // The other worker's timers are not for this one to wait on.
+                        return Ok(self.wire(wire.sender));
                     }
                 }
                 tokio::time::timeout(self.rules.connect_timeout, Arc::clone(&self.open).acquire_owned())
@@ -212,21 +260,42 @@ impl Backend {
             }
         };
         match tokio::time::timeout(self.rules.connect_timeout, self.connect(permit)).await {
-            Ok(connected) => connected.map_err(SendFault::Unreachable),
+            Ok(connected) => connected
+                .map(|sender| self.wire(sender))
+                .map_err(SendFault::Unreachable),
             Err(_) => Err(SendFault::Unreachable(io::ErrorKind::TimedOut.into())),
         }
     }
 
-    async fn take_idle(&self, worker: usize) -> Option<SendRequest<Payload>> {
-        while let Some(Idle { mut sender, since }) = self.pop_idle(worker) {
-            // It is ready at once unless its own worker has yet to see the end of the last answer.
+    fn wire(&self, sender: SendRequest<Payload>) -> Wire {
+        Wire {
+            sender,
+            alarm: Alarm::new(self.rules.timeout),
+        }
+    }
+
+    async fn take_idle(&self, worker: usize) -> Option<Wire> {
+        while let Some(Idle { mut wire, since }) = self.pop_idle(worker) {
             if since.elapsed() <= MAX_IDLE
-                && let Ok(Ok(())) = tokio::time::timeout(self.rules.connect_timeout, sender.ready()).await
+                && let Ok(Ok(())) = tokio::time::timeout(self.rules.connect_timeout, wire.sender.ready()).await
             {
-                return Some(sender);
+                return Some(wire);
             }
         }
         None
+    }
+
+    /// This worker's youngest idle connection, if it can be used at once, which it can unless its last answer's end has
+    /// yet to be seen.
+    fn ready_idle(&self, worker: usize) -> Option<Wire> {
+        let mut idle = self.idle.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
+        let youngest = idle.back()?;
+        let usable = youngest.wire.sender.is_ready() && youngest.since.elapsed() <= MAX_IDLE;
+        if usable {
+            idle.pop_back().map(|idle| idle.wire)
+        } else {
+            None
+        }
     }
 
     /// The youngest; the others may well be too old to be used, and then they go one by one.
@@ -242,7 +311,7 @@ impl Backend {
     }
 
     fn note(&self, up: bool) {
-        if self.up.swap(up, Ordering::Relaxed) != up {
+        if self.is_up() != up && self.up.swap(up, Ordering::Relaxed) != up {
             if up {
                 tracing::info!(upstream = &*self.rules.name, "upstream is reachable again");
             } else {
@@ -254,7 +323,7 @@ impl Backend {
 
 async fn handshake(io: TokioIo<TcpStream>, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
     let (sender, connection) = Builder::new()
-        .max_headers(MAX_HEAD_FIELDS)
+        .writev(false)
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(io)
         .await
@@ -268,10 +337,14 @@ async fn handshake(io: TokioIo<TcpStream>, permit: OwnedSemaphorePermit) -> io::
 }
 
 impl Lease {
+    /// Waits for the next piece of the answer's body, no longer than the backend's `timeout`.
+    pub async fn within<F: Future>(&mut self, next: F) -> Option<F::Output> {
+        self.wire.alarm.within(self.backend.rules.timeout, next).await
+    }
+
     /// The body was read to its end: the connection may carry another request.
-    pub fn keep(mut self) {
-        let Some(sender) = self.sender.take() else { return };
-        if sender.is_closed() {
+    pub fn keep(self) {
+        if self.wire.sender.is_closed() {
             return;
         }
         let Some(idle) = self.backend.idle.get(self.worker) else {
@@ -280,7 +353,7 @@ impl Lease {
         let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.backend.rules.max_connections {
             idle.push_back(Idle {
-                sender,
+                wire: self.wire,
                 since: Instant::now(),
             });
         }

@@ -193,7 +193,7 @@ fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<B
 /// Reads until the end or until [`HOLD`] bytes are ready, whichever comes first.
 async fn hold(
     mut source: Incoming,
-    lease: Lease,
+    mut lease: Lease,
     mut masker: Option<Masker>,
     patience: Duration,
     line: &mut Line,
@@ -212,9 +212,10 @@ async fn hold(
     let expected = usize::try_from(source.size_hint().lower()).unwrap_or(HOLD);
     let mut out = Vec::with_capacity(expected.min(HOLD));
     loop {
-        let frame = tokio::time::timeout(patience, source.frame())
+        let frame = lease
+            .within(source.frame())
             .await
-            .map_err(|_| broken(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
+            .ok_or_else(|| broken(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
         let data = match frame {
             None => break,
             Some(Err(_)) => return Err(broken(Reason::UpstreamBroken, "the backend's answer broke off")),
