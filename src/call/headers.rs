@@ -4,6 +4,7 @@
 //! (RFC 3875, 4.1.18). So names are compared folded, and what Tollgate says about the caller can be said by nobody else.
 
 use http::header::{self, HeaderMap, HeaderName};
+use smallvec::SmallVec;
 
 /// Hop-by-hop fields and those that belong to one connection (RFC 9110, 7.6.1); `Host` and the framing are rebuilt.
 fn belongs_to_connection(name: &str) -> bool {
@@ -108,7 +109,7 @@ pub fn strip_request<'n>(
 /// Removes every field whose name is `doomed`. One walk over the few fields that there are costs less than asking for
 /// each of many names.
 pub fn remove_if(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = headers.keys().filter(|name| doomed(name)).cloned().collect();
+    let names: SmallVec<[HeaderName; 8]> = headers.keys().filter(|name| doomed(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }
@@ -129,11 +130,12 @@ fn connection_names(headers: &HeaderMap) -> Vec<String> {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_owned())
+        .map(str::trim)
         .filter(|name| {
             !name.is_empty() && !name.eq_ignore_ascii_case("keep-alive") && !name.eq_ignore_ascii_case("close")
         })
         .take(MAX_CONNECTION_NAMES)
+        .map(str::to_owned)
         .collect()
 }
 

@@ -5,8 +5,10 @@
 //! whatever decoding, `;` stripping, slash merging or dot removal a backend does, it ends where we ended.
 
 use super::hex;
+use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Most segments of a path; more is refused.
 pub const MAX_SEGMENTS: usize = 256;
@@ -14,11 +16,11 @@ pub const MAX_SEGMENTS: usize = 256;
 /// A path that everybody reads in the same way.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Path {
-    raw: Box<str>,
+    raw: Arc<str>,
     /// Absent when decoding changes nothing.
-    decoded: Option<Box<str>>,
+    decoded: Option<Arc<str>>,
     /// Byte ranges of the segments in the decoded text, without the empty one that a trailing `/` makes.
-    segments: Vec<Range<u32>>,
+    segments: SmallVec<[Range<u32>; 8]>,
     parameters: bool,
 }
 
@@ -35,7 +37,7 @@ impl Path {
         let text = decoded.as_deref().unwrap_or(raw);
         refuse_bytes(raw, text)?;
         let mut parameters = false;
-        let mut segments = Vec::new();
+        let mut segments = SmallVec::new();
         let mut at = 1;
         let mut rest = text.get(1..).unwrap_or_default();
         loop {
@@ -59,7 +61,7 @@ impl Path {
         }
         Ok(Self {
             raw: raw.into(),
-            decoded: decoded.map(String::into_boxed_str),
+            decoded: decoded.map(Arc::from),
             segments,
             parameters,
         })
@@ -75,6 +77,12 @@ impl Path {
     #[must_use]
     pub fn decoded(&self) -> &str {
         self.decoded.as_deref().unwrap_or(&self.raw)
+    }
+
+    /// As [`Self::decoded`], to be kept.
+    #[must_use]
+    pub fn shared(&self) -> &Arc<str> {
+        self.decoded.as_ref().unwrap_or(&self.raw)
     }
 
     /// The decoded segments. `/a/` has one, like `/a`; `/` has none.

@@ -3,6 +3,7 @@
 //! Labels come from the policy or from closed lists, never from a request. What a route counts is looked up
 //! once and kept beside the route ([`RouteMeter`]), so that counting a request costs a few atomic additions.
 
+use foldhash::fast::RandomState;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -55,9 +56,9 @@ pub struct RouteMeter {
     route: Arc<str>,
     duration: Histogram,
     /// By method and status.
-    requests: RwLock<HashMap<(u8, u16), IntCounter>>,
+    requests: RwLock<HashMap<(u8, u16), IntCounter, RandomState>>,
     /// By decision.
-    decisions: RwLock<HashMap<&'static str, IntCounter>>,
+    decisions: RwLock<HashMap<&'static str, IntCounter, RandomState>>,
 }
 
 impl Metrics {
@@ -245,7 +246,7 @@ impl RouteMeter {
 
 /// Adds one to the counter at `key`, which is looked up by its labels the first time only.
 fn count_in<K: std::hash::Hash + Eq>(
-    known: &RwLock<HashMap<K, IntCounter>>,
+    known: &RwLock<HashMap<K, IntCounter, RandomState>>,
     key: K,
     find: impl FnOnce() -> IntCounter,
 ) {

@@ -1,10 +1,11 @@
 //! The push side of masking: chunks in, visible bytes out. What is held back at the end of a chunk, what an error
 //! leaves behind and what a verdict does to the output is here; the grammar is in [`walk`](super::walk).
 
+use smallvec::SmallVec;
 use std::fmt;
 
 use super::names::Scratch;
-use super::paths::Trail;
+use super::paths::{Hits, Trail};
 use super::unmaskable::Unmaskable;
 use super::utf8::Carry;
 use super::walk::{At, Frame};
@@ -12,6 +13,9 @@ use super::{Action, Format, Mask};
 
 /// No value is being cut.
 pub(super) const UNCUT: usize = usize::MAX;
+
+/// Depth up to which the stack never moves.
+const USUAL_DEPTH: usize = 16;
 
 /// Masks one body, fed in chunks of any size; how it is chunked never shows in what comes out.
 ///
@@ -36,8 +40,8 @@ pub struct Masker {
     pub(super) name_at: usize,
     pub(super) trail: Trail,
     scratch: Scratch,
-    hits: Vec<u16>,
-    tally: Vec<u32>,
+    hits: Hits,
+    tally: SmallVec<[u32; 8]>,
     carry: Carry,
     /// Bytes of the body before the chunk at hand.
     pub(super) offset: u64,
@@ -93,11 +97,11 @@ impl Masker {
     /// A masker for one body.
     pub fn new(mask: Mask, format: Format) -> Self {
         Self {
-            tally: vec![0; mask.actions.len()],
+            tally: SmallVec::from_elem(0, mask.actions.len()),
             mask,
             lines: format == Format::JsonLines,
             at: At::Start,
-            stack: Vec::new(),
+            stack: Vec::with_capacity(USUAL_DEPTH),
             cut: UNCUT,
             replace: None,
             holding: false,
@@ -105,7 +109,7 @@ impl Masker {
             name_at: 0,
             trail: Trail::default(),
             scratch: Scratch::default(),
-            hits: Vec::new(),
+            hits: Hits::new(),
             carry: Carry::default(),
             offset: 0,
             over: None,

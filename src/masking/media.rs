@@ -13,6 +13,9 @@ impl Format {
     /// The format that a `Content-Type` names; `None` for any other type, a charset that is not UTF-8, a charset
     /// given twice, and whatever is malformed.
     pub fn of(content_type: &[u8]) -> Option<Self> {
+        if content_type == b"application/json" {
+            return Some(Self::Json);
+        }
         let MediaType { essence, charset } = parse(content_type)?;
         if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case(b"utf-8")) {
             return None;

@@ -1,5 +1,6 @@
 //! How names are compared: unescaped, then folded or exactly as they are.
 
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// A name without `_` and `-`, in lower case (interface, section 3: `assistance_eligibility`, `ASSISTANCE-ELIGIBILITY`
@@ -33,7 +34,7 @@ type Table = HashMap<Box<[u8]>, u32, foldhash::fast::RandomState>;
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     plain: String,
-    folded: Vec<u8>,
+    folded: SmallVec<[u8; 32]>,
 }
 
 impl Names {

@@ -6,6 +6,10 @@
 
 use super::ClassId;
 use super::names::{Found, Names};
+use smallvec::SmallVec;
+
+/// The classes that one value belongs to.
+pub(super) type Hits = SmallVec<[u16; 8]>;
 
 /// Why a text is no path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +88,7 @@ impl Paths {
     }
 
     /// Puts a state into a set with all that follows from it without a step.
-    fn arrive(&self, mut state: usize, set: &mut [u64], hits: &mut Vec<u16>) {
+    fn arrive(&self, mut state: usize, set: &mut [u64], hits: &mut Hits) {
         while let Some(&step) = self.steps.get(state) {
             if let Step::End(class) = step {
                 hits.push(class.0);
@@ -142,7 +146,7 @@ impl Trail {
         self.indexes.clear();
         self.next.clear();
         self.next.resize(paths.words(), 0);
-        let mut never = Vec::new();
+        let mut never = Hits::new();
         for &start in &paths.starts {
             paths.arrive(start, &mut self.next, &mut never);
         }
@@ -165,21 +169,21 @@ impl Trail {
     }
 
     /// Takes the step to a member; its classes are added to `hits`.
-    pub(super) fn member(&mut self, paths: &Paths, found: Found, hits: &mut Vec<u16>) {
+    pub(super) fn member(&mut self, paths: &Paths, found: Found, hits: &mut Hits) {
         self.step(paths, hits, |entry, _| {
             found.folded == Some(entry) || found.exact == Some(entry)
         });
     }
 
     /// Takes the step to the next element; its classes are added to `hits`.
-    pub(super) fn element(&mut self, paths: &Paths, hits: &mut Vec<u16>) {
+    pub(super) fn element(&mut self, paths: &Paths, hits: &mut Hits) {
         let Some(next) = self.indexes.last_mut() else { return };
         let this = *next;
         *next += 1;
         self.step(paths, hits, |_, index| index == Some(this));
     }
 
-    fn step(&mut self, paths: &Paths, hits: &mut Vec<u16>, takes: impl Fn(u32, Option<u64>) -> bool) {
+    fn step(&mut self, paths: &Paths, hits: &mut Hits, takes: impl Fn(u32, Option<u64>) -> bool) {
         self.next.fill(0);
         let top = self.sets.len().saturating_sub(self.next.len());
         for (place, &word) in self.sets.get(top..).unwrap_or_default().iter().enumerate() {

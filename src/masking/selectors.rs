@@ -1,7 +1,7 @@
 //! What a policy says of fields, compiled: one table of names and one automaton of paths for all classes together.
 
 use super::names::{Found, Names, Scratch};
-use super::paths::{BadPath, Paths, Trail};
+use super::paths::{BadPath, Hits, Paths, Trail};
 use super::{ClassId, MAX_PATH_STEPS};
 
 /// The fields of one class, as an author names them.
@@ -98,11 +98,11 @@ impl Selectors {
         }
     }
 
-    pub(super) fn member(&self, trail: &mut Trail, found: Found, hits: &mut Vec<u16>) {
+    pub(super) fn member(&self, trail: &mut Trail, found: Found, hits: &mut Hits) {
         trail.member(&self.paths, found, hits);
     }
 
-    pub(super) fn element(&self, trail: &mut Trail, hits: &mut Vec<u16>) {
+    pub(super) fn element(&self, trail: &mut Trail, hits: &mut Hits) {
         trail.element(&self.paths, hits);
     }
 }

@@ -121,7 +121,7 @@ impl Trace for () {
 ///
 /// # Errors
 /// No module or no route takes the path.
-pub fn route(policy: &Policy, call: &Call) -> Result<(Place, Vec<u16>), Denial> {
+pub fn route<'p>(policy: &'p Policy, call: &Call) -> Result<(Place, &'p [u16]), Denial> {
     let nothing = |place| Denial::new(Reason::NoRoute, place);
     let Found::One(module_index, depth) = policy.prefixes.find(&call.path, 0) else {
         return Err(nothing(None));
@@ -136,7 +136,11 @@ pub fn route(policy: &Policy, call: &Call) -> Result<(Place, Vec<u16>), Denial> 
     let Found::One(leaf, _) = module.routes.find(&call.path, depth) else {
         return Err(nothing(Some(place)));
     };
-    let candidates = module.leaves.get(usize::from(leaf)).cloned().unwrap_or_default();
+    let candidates = module
+        .leaves
+        .get(usize::from(leaf))
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     Ok((place, candidates))
 }
 
