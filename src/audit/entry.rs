@@ -1,7 +1,8 @@
 //! What one line of the audit log says, as values.
 
-use http::Method;
+use http::{HeaderValue, Method};
 use jiff::Timestamp;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,13 +17,13 @@ pub struct Entry {
     /// When it came.
     pub at: Timestamp,
     /// Its name, as in `X-Request-Id`.
-    pub request_id: Box<str>,
+    pub request_id: HeaderValue,
     /// Who asked; absent when the token was absent or bad.
     pub caller: Option<Arc<Authority>>,
     /// The method; absent when the head could not be read.
     pub method: Option<Method>,
     /// The canonical path without its query.
-    pub endpoint: Option<Box<str>>,
+    pub endpoint: Option<Arc<str>>,
     /// The module that took the path.
     pub module: Option<Arc<str>>,
     /// The route that took it.
@@ -40,7 +41,7 @@ pub struct Entry {
     /// The backend.
     pub upstream: Option<Arc<str>>,
     /// Field classes of which something was masked, and how many.
-    pub masked: Vec<(Arc<str>, u32)>,
+    pub masked: SmallVec<[(Arc<str>, u32); 2]>,
     /// From its head to its end.
     pub duration: Duration,
     /// The policy that it met.

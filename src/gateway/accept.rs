@@ -9,6 +9,7 @@ use hyper::body::{Body, Incoming};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::identify::LastCaller;
 use super::refusal::Refusal;
 use crate::reason::Reason;
 
@@ -26,19 +27,22 @@ pub(super) const METHODS: [Method; 7] = [
 /// Longest host name with its port, in bytes (RFC 1035's 253 and a port).
 const MAX_HOST: usize = 259;
 
-/// Fields that steer what Tollgate does: two of one are refused.
-const ONCE: [&str; 7] = [
-    "authorization",
-    "host",
-    "if-match",
-    "x-idempotency-key",
-    "idempotency-key",
-    "content-type",
-    "content-length",
+/// The two names of one field (interface, section 6).
+const KEY_NAMES: [HeaderName; 2] = [
+    HeaderName::from_static("x-idempotency-key"),
+    HeaderName::from_static("idempotency-key"),
 ];
 
-/// The two names of one field (interface, section 6).
-const KEY_NAMES: [&str; 2] = ["x-idempotency-key", "idempotency-key"];
+/// Fields that steer what Tollgate does: two of one are refused.
+const ONCE: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::HOST,
+    header::IF_MATCH,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("x-idempotency-key"),
+    HeaderName::from_static("idempotency-key"),
+];
 
 /// Limits on a request.
 #[derive(Clone, Copy, Debug)]
@@ -53,15 +57,38 @@ pub struct Limits {
     pub body_timeout: Duration,
 }
 
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
+/// Who is at the other end of a connection, for all of its requests.
+#[derive(Debug)]
 pub struct Peer {
     /// Its address; loopback for a socket file.
     pub address: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
-    /// Whether its bytes had a `Content-Length` that hyper dropped for the sake of a `Transfer-Encoding`.
-    pub two_framings: bool,
+    /// Its address as backends are told of it.
+    pub(super) written: Option<HeaderValue>,
+    /// Whom its last token named.
+    pub(super) last: LastCaller,
+}
+
+impl Peer {
+    /// A peer that has not said anything yet.
+    #[must_use]
+    pub fn new(address: IpAddr, tls: bool) -> Self {
+        Self {
+            written: HeaderValue::try_from(address.to_canonical().to_string()).ok(),
+            address,
+            tls,
+            last: LastCaller::default(),
+        }
+    }
+
+    /// An address as backends are told of it: mostly this peer's own.
+    pub(super) fn write(&self, source: IpAddr) -> Option<HeaderValue> {
+        if source == self.address.to_canonical() {
+            return self.written.clone();
+        }
+        HeaderValue::try_from(source.to_string()).ok()
+    }
 }
 
 /// A request with one target, one host and one framing.
@@ -75,8 +102,8 @@ pub(super) struct Accepted {
     pub body: Incoming,
 }
 
-/// Checks the head.
-pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) -> Result<Accepted, Refusal> {
+/// Checks the head. `two_framings`: its bytes had a `Content-Length` that hyper dropped for the sake of a `Transfer-Encoding`.
+pub(super) fn accept(request: Request<Incoming>, two_framings: bool, limits: &Limits) -> Result<Accepted, Refusal> {
     let (head, body) = request.into_parts();
     if !METHODS.contains(&head.method) {
         return Err(Refusal::methods(Reason::UnsupportedMethod, METHODS.to_vec()));
@@ -96,8 +123,9 @@ pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) ->
     if body.size_hint().lower() > limits.body_bytes {
         return Err(Reason::BodyTooLarge.into());
     }
-    one_framing(&head, peer)?;
-    for name in ONCE {
+    one_framing(&head, two_framings)?;
+    let doubled = head.headers.len() > head.headers.keys_len();
+    for name in ONCE.iter().filter(|_| doubled) {
         if head.headers.get_all(name).iter().nth(1).is_some() {
             return Err(Refusal::because(
                 Reason::AmbiguousRequest,
@@ -105,7 +133,7 @@ pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) ->
             ));
         }
     }
-    if KEY_NAMES.iter().all(|name| head.headers.contains_key(*name)) {
+    if KEY_NAMES.iter().all(|name| head.headers.contains_key(name)) {
         return Err(Refusal::because(Reason::AmbiguousRequest, "two idempotency headers"));
     }
     let host = one_host(&head)?;
@@ -113,11 +141,11 @@ pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) ->
 }
 
 /// RFC 9112, 6.1: a relay accepts exactly one way to tell where the body ends.
-fn one_framing(head: &request::Parts, peer: Peer) -> Result<(), Refusal> {
+fn one_framing(head: &request::Parts, two_framings: bool) -> Result<(), Refusal> {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
     let exact = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-    let alone = !head.headers.contains_key(header::CONTENT_LENGTH) && !peer.two_framings;
+    let alone = !head.headers.contains_key(header::CONTENT_LENGTH) && !two_framings;
     if exact && alone && head.version == Version::HTTP_11 {
         return Ok(());
     }

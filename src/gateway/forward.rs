@@ -2,17 +2,18 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::guard::Turn;
 use super::identify::Identity;
 use super::refusal::Refusal;
 use super::view::View;
+use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
@@ -47,11 +48,11 @@ pub(super) enum ReplyBody {
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
     pub(super) call: Call,
+    /// Path and query as they came.
+    pub(super) target: PathAndQuery,
     /// The host that the client asked for.
     pub(super) host: HeaderValue,
-    /// Whether it came over TLS.
-    pub(super) tls: bool,
-    pub(super) request_id: &'a HeaderValue,
+    pub(super) arrival: Arrival<'a>,
     pub(super) caller: Option<&'a Arc<Identity>>,
     pub(super) permit: &'a Permit,
     /// What the caller sees of the answer, if not all.
@@ -82,7 +83,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         Some(reservation) => {
             // Carried to its end although the client may hang up meanwhile: the outcome must be known.
             let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-            tokio::task::spawn_local(exchange.send_once(request, reservation, find, head))
+            tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
                 .await
                 .unwrap_or_else(|_| Err(Reason::Internal.into()))
         }
@@ -91,25 +92,23 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
     reply
 }
 
-type Sendable = (Request<Payload>, UploadFault, Option<Reservation>);
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
         call,
+        target,
         host,
-        tls,
-        request_id,
+        arrival,
         caller,
         permit,
         view,
         turn,
     } = outgoing;
-    let unfit = |what: &'static str| Refusal::because(Reason::AmbiguousRequest, what);
-    let target = match call.query.raw() {
-        None => Uri::try_from(call.path.raw()),
-        Some(query) => Uri::try_from(format!("{}?{query}", call.path.raw())),
-    }
-    .map_err(|_| unfit("the target cannot be written"))?;
     let mut fields = call.headers;
     if !permit.module().is_some_and(|module| module.forward_token) {
         fields.remove(header::AUTHORIZATION);
@@ -118,15 +117,16 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     if let Some(view) = view {
         view.ask(&mut fields);
     }
-    let forwarded_for = HeaderValue::try_from(call.source.to_string()).map_err(|_| unfit("odd source"))?;
+    let source = arrival
+        .peer
+        .write(call.source)
+        .ok_or_else(|| Refusal::because(Reason::Internal, "an address that is no header value"))?;
+    let scheme = if arrival.peer.tls { "https" } else { "http" };
     fields.insert(header::HOST, backend.host().clone());
-    fields.insert(HeaderName::from_static("x-forwarded-for"), forwarded_for);
-    fields.insert(
-        HeaderName::from_static("x-forwarded-proto"),
-        HeaderValue::from_static(if tls { "https" } else { "http" }),
-    );
-    fields.insert(HeaderName::from_static("x-forwarded-host"), host);
-    fields.insert(HeaderName::from_static("x-request-id"), request_id.clone());
+    fields.insert(FORWARDED_FOR, source);
+    fields.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    fields.insert(FORWARDED_HOST, host);
+    fields.insert(REQUEST_ID, arrival.request_id.clone());
     for (name, value) in caller.iter().flat_map(|caller| &caller.forwarded) {
         fields.insert(name.clone(), value.clone());
     }
@@ -136,7 +136,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     }
     let mut request = Request::new(turn.payload);
     *request.method_mut() = call.method;
-    *request.uri_mut() = target;
+    *request.uri_mut() = Uri::from(target);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields;
     Ok((request, turn.fault, turn.reservation))
@@ -162,7 +162,7 @@ struct Exchange {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
     worker: usize,
-    fault: UploadFault,
+    fault: Option<UploadFault>,
 }
 
 impl Exchange {
@@ -186,7 +186,8 @@ impl Exchange {
 
     fn refusal(&self, fault: &SendFault) -> Refusal {
         // A body that broke off is its sender's fault, whatever the backend made of it.
-        let reason = self.fault.reason().unwrap_or(match fault {
+        let broken_off = self.fault.as_ref().and_then(UploadFault::reason);
+        let reason = broken_off.unwrap_or(match fault {
             SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
             SendFault::Broken(_) => Reason::UpstreamBroken,
             SendFault::Timeout => Reason::UpstreamTimeout,

@@ -21,8 +21,8 @@ use crate::reason::Reason;
 pub(super) struct Turn {
     /// The body.
     pub payload: Payload,
-    /// Why the body broke off, if it does while it is passed on.
-    pub fault: UploadFault,
+    /// Why the body broke off, if it is passed on as it comes and does.
+    pub fault: Option<UploadFault>,
     /// The key's place in the store, on a keyed write.
     pub reservation: Option<Reservation>,
 }
@@ -73,11 +73,11 @@ pub(super) async fn guard(
 
 fn unguarded(body: Inbound) -> Turn {
     let (payload, fault) = match body {
-        Inbound::Read(bytes) => (whole(bytes), UploadFault::default()),
-        Inbound::Wire(upload) if upload.is_empty() => (Payload::Empty, UploadFault::default()),
+        Inbound::Read(bytes) => (whole(bytes), None),
+        Inbound::Wire(upload) if upload.is_empty() => (Payload::Empty, None),
         Inbound::Wire(mut upload) => {
             let fault = upload.fault();
-            (Payload::Stream(Box::new(upload)), fault)
+            (Payload::Stream(Box::new(upload)), Some(fault))
         }
     };
     Turn {
@@ -101,7 +101,7 @@ fn admit(shared: &Shared, claim: Claim, bytes: Bytes) -> Result<Turn, Refusal> {
             shared.metrics.idempotency("first");
             return Ok(Turn {
                 payload: whole(bytes),
-                fault: UploadFault::default(),
+                fault: None,
                 reservation: Some(reservation),
             });
         }

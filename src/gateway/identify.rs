@@ -1,11 +1,14 @@
 //! Third step: whose request it is. A token is verified once, and then known by its hash until it expires.
+//!
+//! A connection mostly brings the same token again: it remembers the last one, so that not even the hash is needed.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Weak};
 
 use super::refusal::Refusal;
-use super::rules::Rules;
+use super::rules::{Keys, Rules};
 use crate::identity::TokenFault;
 use crate::policy::parts::CallerFact;
 use crate::policy::{Authority, Policy};
@@ -20,18 +23,70 @@ pub struct Identity {
     pub forwarded: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// Longest `Authorization` that a connection remembers, in bytes.
+const MAX_REMEMBERED: usize = 4096;
+
+/// Whom a connection's last token named. It counts only under the keys that verified it, and until it expires.
+#[derive(Default)]
+pub(super) struct LastCaller(RefCell<Option<Remembered>>);
+
+struct Remembered {
+    /// The `Authorization` as it came.
+    field: HeaderValue,
+    /// The keys, and with them the policy, under which it was verified. While this is held, no other keys can stand at
+    /// the same address.
+    keys: Weak<Keys>,
+    identity: Arc<Identity>,
+}
+
+impl fmt::Debug for LastCaller {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LastCaller").finish_non_exhaustive()
+    }
+}
+
+impl LastCaller {
+    /// The caller, if this is the same token again. Only a token that was verified a moment ago, on the same connection,
+    /// is compared with, and by many bytes at a time: there is no guessing of a signature by the time that this takes.
+    fn again(&self, field: &HeaderValue, keys: &Arc<Keys>, now: u64) -> Option<Arc<Identity>> {
+        let last = self.0.borrow();
+        let known = last.as_ref()?;
+        let same = known.field.as_bytes() == field.as_bytes()
+            && std::ptr::eq(known.keys.as_ptr(), Arc::as_ptr(keys))
+            && now < known.identity.authority.caller.expires_at;
+        same.then(|| Arc::clone(&known.identity))
+    }
+
+    fn remember(&self, field: &HeaderValue, keys: &Arc<Keys>, identity: &Arc<Identity>) {
+        let bytes = field.as_bytes();
+        // Copied: the field is a part of the whole head's buffer.
+        let copy = (bytes.len() <= MAX_REMEMBERED).then(|| HeaderValue::from_bytes(bytes).ok());
+        *self.0.borrow_mut() = copy.flatten().map(|field| Remembered {
+            field,
+            keys: Arc::downgrade(keys),
+            identity: Arc::clone(identity),
+        });
+    }
+}
+
 /// Finds the caller. None when there is no token: then only public routes are open.
 pub(super) async fn identify(
     rules: &Arc<Rules>,
     headers: &HeaderMap,
+    last: &LastCaller,
     now: u64,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
     let Some(field) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
-    let token = bearer(field).ok_or_else(|| Refusal::because(Reason::InvalidToken, "not one bearer token"))?;
     let keys = rules.keys();
+    if let Some(known) = last.again(field, &keys, now) {
+        return Ok(Some(known));
+    }
+    let token = bearer(field).ok_or_else(|| Refusal::because(Reason::InvalidToken, "not one bearer token"))?;
     if let Some(known) = keys.verified.get(token, now) {
+        last.remember(field, &keys, &known);
         return Ok(Some(known));
     }
     let mut verified = keys.ring.verify(token, now);
@@ -52,6 +107,7 @@ pub(super) async fn identify(
         forwarded,
     });
     keys.verified.insert(token, Arc::clone(&identity), expires_at);
+    last.remember(field, &keys, &identity);
     Ok(Some(identity))
 }
 
@@ -59,7 +115,8 @@ pub(super) async fn identify(
 fn bearer(field: &HeaderValue) -> Option<&str> {
     let (scheme, token) = field.to_str().ok()?.split_once(' ')?;
     let token = token.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains([' ', ','])).then_some(token)
+    let one = !token.is_empty() && memchr::memchr2(b' ', b',', token.as_bytes()).is_none();
+    (scheme.eq_ignore_ascii_case("bearer") && one).then_some(token)
 }
 
 fn forwarded(policy: &Policy, authority: &Authority) -> Result<Vec<(HeaderName, HeaderValue)>, Refusal> {

@@ -23,6 +23,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use prometheus::Histogram;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -72,6 +73,15 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
 }
 
+/// How a request came: from whom, and under which name it is known.
+#[derive(Clone, Copy, Debug)]
+struct Arrival<'a> {
+    peer: &'a Peer,
+    /// Its head's bytes had a `Content-Length` that hyper dropped for the sake of a `Transfer-Encoding`.
+    two_framings: bool,
+    request_id: &'a HeaderValue,
+}
+
 /// One worker's gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -98,7 +108,9 @@ impl Gateway {
     }
 
     /// Answers a request, whatever it is. Makes exactly one audit line and one count (invariant 5).
-    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
+    ///
+    /// `two_framings`: the head's bytes had a `Content-Length` beside a `Transfer-Encoding`, which hyper does not show.
+    pub async fn answer(&self, request: Request<Incoming>, peer: &Peer, two_framings: bool) -> Answer {
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
         let id = self.ids.of(request.headers());
@@ -106,7 +118,12 @@ impl Gateway {
             Ok(slot) => {
                 let entry = entry(&rules, &id, peer, Some(request.method().clone()));
                 let line = Line::open(slot, &rules, entry, started);
-                self.answer_recorded(&rules, request, peer, &id, line).await
+                let arrival = Arrival {
+                    peer,
+                    two_framings,
+                    request_id: &id,
+                };
+                self.answer_recorded(&rules, request, arrival, line).await
             }
             Err(fault) => {
                 // There is no line to be had; the count and the log are all that is left to say it.
@@ -125,11 +142,10 @@ impl Gateway {
         &self,
         rules: &Arc<Rules>,
         request: Request<Incoming>,
-        peer: Peer,
-        id: &HeaderValue,
+        arrival: Arrival<'_>,
         mut line: Line,
     ) -> Answer {
-        let refusal = match self.serve(rules, request, peer, id, &mut line).await {
+        let refusal = match self.serve(rules, request, arrival, &mut line).await {
             Ok(pending) => match pending.close(line).await {
                 Ok(answer) => return answer,
                 Err(reason) => reason.into(),
@@ -143,7 +159,7 @@ impl Gateway {
                 if lost { Reason::AuditUnavailable.into() } else { refusal }
             }
         };
-        refusal_response(refusal, id)
+        refusal_response(refusal, arrival.request_id)
     }
 
     /// The spine: the life of a request.
@@ -151,8 +167,7 @@ impl Gateway {
         &self,
         rules: &Arc<Rules>,
         request: Request<Incoming>,
-        peer: Peer,
-        request_id: &HeaderValue,
+        arrival: Arrival<'_>,
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let Shared {
@@ -161,18 +176,18 @@ impl Gateway {
             ..
         } = &*self.shared;
         let policy = rules.policy();
-        let accepted = accept(request, peer, limits)?;
+        let accepted = accept(request, arrival.two_framings, limits)?;
         let Normal {
             call,
             upload,
+            target,
             host,
-            tls,
-        } = normalize(accepted, peer, policy, trusted_proxies, limits)?;
+        } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, line.now())
+        let caller = identify(rules, &call.headers, &arrival.peer.last, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
@@ -185,9 +200,9 @@ impl Gateway {
         let method = call.method.clone();
         let outgoing = Outgoing {
             call,
+            target,
             host,
-            tls,
-            request_id,
+            arrival,
             caller: caller.as_ref(),
             permit: &permit,
             view: view.as_ref(),
@@ -199,7 +214,7 @@ impl Gateway {
 
     /// A head that cannot be read at all has its audit line too, and an answer like any other: its bytes, after which the
     /// connection is closed. `status` is what the HTTP parser made of it.
-    pub fn malformed(&self, peer: Peer, status: u16) -> Vec<u8> {
+    pub fn malformed(&self, peer: &Peer, status: u16) -> Vec<u8> {
         let reason = match status {
             431 => Reason::HeadersTooLarge,
             414 => Reason::UriTooLong,
@@ -233,10 +248,10 @@ fn refusal_response(refusal: Refusal, id: &HeaderValue) -> Answer {
     refusal.into_response(id.to_str().unwrap_or_default())
 }
 
-fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Method>) -> Box<Entry> {
+fn entry(rules: &Rules, id: &HeaderValue, peer: &Peer, method: Option<http::Method>) -> Box<Entry> {
     Box::new(Entry {
         at: jiff::Timestamp::now(),
-        request_id: id.to_str().unwrap_or_default().into(),
+        request_id: id.clone(),
         caller: None,
         method,
         endpoint: None,
@@ -248,7 +263,7 @@ fn entry(rules: &Rules, id: &HeaderValue, peer: Peer, method: Option<http::Metho
         detail: None,
         status: None,
         upstream: None,
-        masked: Vec::new(),
+        masked: SmallVec::new(),
         duration: Duration::ZERO,
         policy_version: Arc::clone(&rules.policy().version),
     })

@@ -1,6 +1,7 @@
 //! Second step: from a request to a [`Call`], which can be read in one way only.
 
 use http::HeaderValue;
+use http::uri::PathAndQuery;
 use ipnet::IpNet;
 
 use super::accept::{Accepted, Limits, Peer, source};
@@ -17,16 +18,16 @@ pub(super) struct Normal {
     pub call: Call,
     /// The body, not yet read.
     pub upload: Upload,
+    /// Path and query as they came, which is how the backend gets them: what `call` was read from.
+    pub target: PathAndQuery,
     /// The host that the client asked for.
     pub host: HeaderValue,
-    /// Whether it came over TLS.
-    pub tls: bool,
 }
 
 /// Makes the call. `Authorization` is still in its headers; [`super::forward()`] takes it out.
 pub(super) fn normalize(
     accepted: Accepted,
-    peer: Peer,
+    peer: &Peer,
     policy: &Policy,
     trusted: &[IpNet],
     limits: &Limits,
@@ -35,6 +36,7 @@ pub(super) fn normalize(
     let target = head
         .uri
         .path_and_query()
+        .cloned()
         .ok_or_else(|| Refusal::from(Reason::AmbiguousPath))?;
     let path =
         Path::parse(target.path()).map_err(|fault| Refusal::because(Reason::AmbiguousPath, fault.to_string()))?;
@@ -58,7 +60,7 @@ pub(super) fn normalize(
             source,
         },
         upload: Upload::new(body, limits.body_bytes, limits.body_timeout),
+        target,
         host,
-        tls: peer.tls,
     })
 }

@@ -63,7 +63,7 @@ impl Line {
         self.durable = durable;
         if let Some(open) = &mut self.open {
             open.entry.source = call.source;
-            open.entry.endpoint = Some(call.path.decoded().into());
+            open.entry.endpoint = Some(Arc::clone(call.path.shared()));
         }
     }
 

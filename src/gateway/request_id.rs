@@ -3,7 +3,6 @@
 use http::HeaderValue;
 use http::header::HeaderMap;
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Longest id that is taken from a client, in bytes.
@@ -39,9 +38,19 @@ impl RequestIds {
     pub(super) fn fresh(&self) -> HeaderValue {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let mut text = String::with_capacity(33);
-        let _ = write!(text, "{:016x}-{number:x}", self.worker);
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("0"))
+        let mut text = [b'-'; 33];
+        let (worker, rest) = text.split_at_mut(16);
+        digits(self.worker, worker);
+        digits(number, rest.get_mut(1..).unwrap_or_default());
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+    }
+}
+
+/// Sixteen hexadecimal digits.
+fn digits(number: u64, places: &mut [u8]) {
+    for (place, shift) in places.iter_mut().rev().zip((0..64).step_by(4)) {
+        let digit = u8::try_from(number >> shift & 0xf).unwrap_or(0);
+        *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
     }
 }
 

@@ -50,11 +50,7 @@ pub(super) async fn serve<T>(gateway: Rc<Gateway>, io: T, address: IpAddr, tls: 
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let peer = Peer {
-        address,
-        tls: tls.is_some(),
-        two_framings: false,
-    };
+    let peer = Rc::new(Peer::new(address, tls.is_some()));
     let doings = Doings::new();
     let within = manners.patience.head;
     let Some(tls) = tls else {
@@ -93,7 +89,7 @@ async fn sniff<T: AsyncRead + Unpin>(io: &mut T) -> Option<(Vec<u8>, bool)> {
     }
 }
 
-async fn speak<T>(gateway: Rc<Gateway>, io: Patient<T>, two: bool, doings: Rc<Doings>, peer: Peer, manners: Manners)
+async fn speak<T>(gateway: Rc<Gateway>, io: Patient<T>, two: bool, doings: Rc<Doings>, peer: Rc<Peer>, manners: Manners)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -105,15 +101,16 @@ where
     let address = peer.address;
     let answering = Rc::clone(&gateway);
     let requests = Rc::clone(&doings);
+    let asking = Rc::clone(&peer);
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Rc::clone(&answering);
         let busy = requests.begin();
         let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING)
             && requests.doubts_framing(request.method().as_str());
         requests.forget_head();
-        let peer = Peer { two_framings, ..peer };
+        let peer = Rc::clone(&asking);
         async move {
-            let answer = gateway.answer(request, peer).await;
+            let answer = gateway.answer(request, &peer, two_framings).await;
             Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
         }
     });
@@ -137,11 +134,12 @@ where
         }
     } else {
         let refusing = Rc::clone(&gateway);
-        let io = io.refusing(Box::new(move |status| refusing.malformed(peer, status)));
+        let io = io.refusing(Box::new(move |status| refusing.malformed(&peer, status)));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .half_close(true)
+            .writev(false)
             .max_buf_size(header_bytes.max(MIN_BUFFER))
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 fn entry(id: &str) -> Box<Entry> {
     Box::new(Entry {
         at: jiff::Timestamp::now(),
-        request_id: id.into(),
+        request_id: http::HeaderValue::from_str(id).unwrap(),
         caller: None,
         method: Some(http::Method::POST),
         endpoint: Some("/api/ledger/sync".into()),
@@ -20,7 +20,7 @@ fn entry(id: &str) -> Box<Entry> {
         detail: None,
         status: Some(200),
         upstream: None,
-        masked: Vec::new(),
+        masked: smallvec::SmallVec::new(),
         duration: Duration::ZERO,
         policy_version: "v".into(),
     })
