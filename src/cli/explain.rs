@@ -142,11 +142,15 @@ impl Explain {
 
     /// The call as the gateway would make it, or why it would not.
     fn call(&self, policy: &Policy) -> anyhow::Result<Result<Call, String>> {
-        let target = match self.url.split_once("://") {
-            None => self.url.clone(),
+        let (target, host) = match self.url.split_once("://") {
+            None => (self.url.clone(), String::new()),
             Some(_) => {
                 let url: Uri = self.url.parse().context("the URL is malformed")?;
-                url.path_and_query().map_or_else(|| "/".into(), ToString::to_string)
+                let host = url.authority().map(ToString::to_string).unwrap_or_default();
+                (
+                    url.path_and_query().map_or_else(|| "/".into(), ToString::to_string),
+                    host,
+                )
             }
         };
         let (path, query) = match target.split_once('?') {
@@ -184,6 +188,7 @@ impl Explain {
             method: self.method.clone(),
             path,
             query,
+            host: host.to_ascii_lowercase().into(),
             headers: fields,
             source: self.source.to_canonical(),
         }))

@@ -165,6 +165,7 @@ fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
         method: method.parse().unwrap(),
         path: Path::parse(path).unwrap(),
         query: Query::parse(query).unwrap(),
+        host: "billing.city.example".into(),
         headers: map,
         source: [127, 0, 0, 1].into(),
     }
