@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod headers;
+pub mod json;
 pub mod path;
 pub mod query;
 

@@ -115,7 +115,7 @@ impl Explain {
 
     fn decide(&self, policy: &Arc<Policy>, call: &Call, authority: Option<&Authority>) -> anyhow::Result<bool> {
         let mut printer = Printer;
-        let mut decision = evaluate(policy, call, authority, &mut printer);
+        let mut decision = evaluate(policy, call, authority, jiff::Timestamp::now(), &mut printer);
         if let Decision::NeedsBody(pending) = decision {
             let body = match &self.body {
                 Some(path) => std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?,
@@ -254,6 +254,17 @@ impl Trace for Printer {
                 };
                 line(*passed, "jurisdiction", &text);
             }
+            Step::Condition { when, facts, outcome } => {
+                let source = when.condition.source().split_whitespace().collect::<Vec<_>>().join(" ");
+                line(
+                    *outcome == Ok(true),
+                    "condition",
+                    &format!("`{source}`{}", at(&when.origin)),
+                );
+                for part in when.condition.why_not(facts) {
+                    anstream::println!("      {:<12} {part}", "");
+                }
+            }
         }
     }
 }
@@ -323,6 +334,7 @@ fn hint(denial: &Denial) {
         Reason::MissingToken => Some("a token; or, if anybody may ask this, `public: true` on the route".into()),
         Reason::DeniedModule => Some("a token without the role that names this module in `restricted_modules`".into()),
         Reason::JurisdictionMismatch => Some("a token whose jurisdictions include the request's".into()),
+        Reason::DeniedCondition => Some("a request, or a token, for which the condition holds".into()),
         Reason::NoRoute => Some("a module whose `prefix` takes the path, and a route in it that does".into()),
         _ => None,
     };

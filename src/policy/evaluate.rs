@@ -1,25 +1,27 @@
-//! The steps from route to jurisdiction, in the order of the interface's section 4. The first that fails answers.
+//! The steps from route to condition, in the order of the interface's section 4. The first that fails answers.
 
 use http::{HeaderName, Method};
 use std::sync::Arc;
 
+use super::condition::{CallerFacts, EvaluationFault, Facts};
 use super::matcher::Found;
-use super::parts::{Jurisdiction, Origin, Route};
+use super::parts::{Jurisdiction, Origin, Route, When};
 use super::{Actions, Authority, CompiledModule, Need, Policy, RouteFacts, allowed_methods};
 use crate::call::Call;
 use crate::call::document::{self, Located};
+use crate::call::json;
 use crate::masking::{Mask, fold};
 use crate::reason::Reason;
 
 /// What [`evaluate`] says.
 #[derive(Debug)]
-pub enum Decision {
+pub enum Decision<'r> {
     /// The request may be forwarded.
     Allow(Permit),
     /// It may not.
     Deny(Denial),
     /// It depends on the body, which has to be read first.
-    NeedsBody(Pending),
+    NeedsBody(Pending<'r>),
 }
 
 /// The proof that a request may be forwarded. Made here only.
@@ -52,14 +54,20 @@ pub struct Denial {
     pub methods: Vec<Method>,
     /// The caller's jurisdictions, when they were compared (S1.5).
     pub jurisdictions: Option<Vec<String>>,
+    /// For the operator only.
+    pub detail: Option<String>,
 }
 
-/// A request that is allowed if its body's jurisdiction is the caller's.
+/// A request of which everything is settled but what has to be asked of its values, and perhaps of its body.
 #[derive(Debug)]
-pub struct Pending {
+pub struct Pending<'r> {
     permit: Permit,
-    pointer: String,
-    jurisdictions: Vec<String>,
+    call: &'r Call,
+    /// Absent on public routes, whoever asks.
+    caller: Option<&'r Authority>,
+    now: jiff::Timestamp,
+    /// The jurisdiction is the caller's, or the route asks for none.
+    at_home: bool,
 }
 
 /// One comparison that was made, for `explain`.
@@ -104,6 +112,15 @@ pub enum Step<'a> {
         /// Whether they meet.
         passed: bool,
     },
+    /// The route's condition was evaluated.
+    Condition {
+        /// The condition.
+        when: &'a When,
+        /// What it was evaluated against.
+        facts: &'a Facts<'a>,
+        /// What came of it.
+        outcome: Result<bool, EvaluationFault>,
+    },
 }
 
 /// Told of each step as it is made.
@@ -140,10 +157,18 @@ pub fn route(policy: &Policy, call: &Call) -> Result<(Place, Vec<u16>), Denial> 
     Ok((place, candidates))
 }
 
-/// Decides. A caller is absent when the request has no token: then only public routes are open.
-pub fn evaluate(policy: &Arc<Policy>, call: &Call, caller: Option<&Authority>, trace: &mut impl Trace) -> Decision {
-    match steps(policy, call, caller, trace) {
+/// Decides at the time `now`. A caller is absent when the request has no token: then only public routes are open.
+pub fn evaluate<'r>(
+    policy: &Arc<Policy>,
+    call: &'r Call,
+    caller: Option<&'r Authority>,
+    now: jiff::Timestamp,
+    trace: &mut impl Trace,
+) -> Decision<'r> {
+    match steps(policy, call, caller, now, trace) {
         Ok(decision) => decision,
+        // Only a public route comes so far without a token, and none would help.
+        Err(denial) if denial.reason == Reason::DeniedCondition => Decision::Deny(denial),
         Err(denial) => Decision::Deny(match caller {
             // Without a token nobody learns which routes exist.
             None => Denial::new(Reason::MissingToken, denial.place),
@@ -152,105 +177,63 @@ pub fn evaluate(policy: &Arc<Policy>, call: &Call, caller: Option<&Authority>, t
     }
 }
 
-fn steps(
+fn steps<'r>(
     policy: &Arc<Policy>,
-    call: &Call,
-    caller: Option<&Authority>,
+    call: &'r Call,
+    caller: Option<&'r Authority>,
+    now: jiff::Timestamp,
     trace: &mut impl Trace,
-) -> Result<Decision, Denial> {
+) -> Result<Decision<'r>, Denial> {
     let found = find_route(policy, call, trace)?;
-    let FoundRoute {
-        place,
-        module,
-        route,
-        facts,
-    } = found;
-    let Some(caller) = (if route.public { None } else { Some(caller) }) else {
+    let place = found.place;
+    let (caller, actions) = if found.route.public {
         trace.step(&Step::Scope {
             required: None,
             passed: true,
         });
-        return Ok(Decision::Allow(Permit {
+        (None, &policy.closed)
+    } else {
+        let caller = caller.ok_or_else(|| Denial::new(Reason::MissingToken, Some(place)))?;
+        may_enter(&found, caller, trace)?;
+        (Some(caller), &caller.actions)
+    };
+    let pending = Pending {
+        permit: Permit {
             policy: Arc::clone(policy),
             place,
-            actions: Arc::clone(&policy.closed),
-        }));
+            actions: Arc::clone(actions),
+        },
+        call,
+        caller,
+        now,
+        at_home: caller.is_none() || found.facts.jurisdiction.is_none(),
     };
-    let Some(caller) = caller else {
-        return Err(Denial::new(Reason::MissingToken, Some(place)));
-    };
-    let scoped = |reason| Denial {
-        scope: route.scope.clone(),
-        ..Denial::new(reason, Some(place))
-    };
+    pending.judge(None, trace)
+}
 
-    let passed = facts.scope.is_some_and(|scope| caller.scopes.contains(scope));
+/// The caller has the route's scope, and is not kept out of its module.
+fn may_enter(found: &FoundRoute<'_>, caller: &Authority, trace: &mut impl Trace) -> Result<(), Denial> {
+    let scoped = |reason| Denial {
+        scope: found.route.scope.clone(),
+        ..Denial::new(reason, Some(found.place))
+    };
+    let passed = found.facts.scope.is_some_and(|scope| caller.scopes.contains(scope));
     trace.step(&Step::Scope {
-        required: route.scope.as_deref(),
+        required: found.route.scope.as_deref(),
         passed,
     });
     if !passed {
         return Err(scoped(Reason::DeniedScope));
     }
-    let passed = !caller.restricted.contains(usize::from(place.module));
+    let passed = !caller.restricted.contains(usize::from(found.place.module));
     trace.step(&Step::Module {
-        module: &module.module.name,
+        module: &found.module.module.name,
         passed,
     });
     if !passed {
         return Err(scoped(Reason::DeniedModule));
     }
-    let permit = Permit {
-        policy: Arc::clone(policy),
-        place,
-        actions: Arc::clone(&caller.actions),
-    };
-    let Some(need) = &facts.jurisdiction else {
-        return Ok(Decision::Allow(permit));
-    };
-    let allowed = &caller.caller.jurisdictions;
-    let (source, wanted) = match need {
-        Need::Segment(index) => {
-            let prefix = policy.prefix_depth(call);
-            (
-                "the path".to_owned(),
-                call.path.segment(prefix + index).map(|text| vec![text.to_owned()]),
-            )
-        }
-        Need::Elsewhere(Jurisdiction::Query(name)) => (
-            format!("query parameter `{name}`"),
-            call.query.only(name).ok().flatten().map(|text| vec![text.into_owned()]),
-        ),
-        Need::Elsewhere(Jurisdiction::Header(name)) => (
-            format!("header `{name}`"),
-            only_header(call, name).map(|text| vec![text]),
-        ),
-        Need::Elsewhere(Jurisdiction::Fixed(list)) => ("the policy".to_owned(), Some(list.clone())),
-        Need::Elsewhere(Jurisdiction::Body(pointer)) => {
-            return Ok(Decision::NeedsBody(Pending {
-                permit,
-                pointer: pointer.clone(),
-                jurisdictions: allowed.clone(),
-            }));
-        }
-        Need::Elsewhere(Jurisdiction::Path(_)) => ("the path".to_owned(), None),
-    };
-    let wanted = wanted.unwrap_or_default();
-    let passed = wanted.iter().any(|one| allowed.contains(one));
-    trace.step(&Step::Jurisdiction {
-        source,
-        found: wanted,
-        allowed,
-        passed,
-    });
-    if passed {
-        Ok(Decision::Allow(permit))
-    } else {
-        Err(Denial {
-            jurisdictions: Some(allowed.clone()),
-            ..scoped(Reason::JurisdictionMismatch)
-        })
-    }
+    Ok(())
 }
 
 struct FoundRoute<'p> {
@@ -321,7 +304,7 @@ fn only_header(call: &Call, name: &HeaderName) -> Option<String> {
     values.next().is_none().then_some(value)
 }
 
-impl Pending {
+impl<'r> Pending<'r> {
     /// The scope and place that are settled already, for audit lines of requests whose body never came.
     #[must_use]
     pub fn permit(&self) -> &Permit {
@@ -329,25 +312,123 @@ impl Pending {
     }
 
     /// Decides with the body, as the client sent it.
-    pub fn resume(self, body: &[u8], trace: &mut impl Trace) -> Decision {
-        let found = match document::locate(body, &self.pointer) {
-            Ok(Located::Text(text)) => vec![text],
-            Ok(Located::Number(_) | Located::Other | Located::Missing) | Err(_) => Vec::new(),
+    pub fn resume(self, body: &[u8], trace: &mut impl Trace) -> Decision<'r> {
+        self.judge(Some(body), trace).unwrap_or_else(Decision::Deny)
+    }
+
+    /// Jurisdiction, then condition. Each that passed before the body was read is not asked again.
+    fn judge(mut self, body: Option<&[u8]>, trace: &mut impl Trace) -> Result<Decision<'r>, Denial> {
+        if !self.at_home {
+            if !self.jurisdiction(body, trace)? {
+                return Ok(Decision::NeedsBody(self));
+            }
+            self.at_home = true;
+        }
+        if self.condition(body, trace)? {
+            Ok(Decision::Allow(self.permit))
+        } else {
+            Ok(Decision::NeedsBody(self))
+        }
+    }
+
+    fn denied(&self, reason: Reason) -> Denial {
+        Denial {
+            scope: self.permit.route().scope.clone(),
+            ..Denial::new(reason, Some(self.permit.place))
+        }
+    }
+
+    /// Whether the request's jurisdiction is the caller's; `false` if the body has to be read to know.
+    fn jurisdiction(&self, body: Option<&[u8]>, trace: &mut impl Trace) -> Result<bool, Denial> {
+        let nothing = || self.denied(Reason::JurisdictionMismatch);
+        let need = self.permit.facts().and_then(|facts| facts.jurisdiction.as_ref());
+        let (need, caller) = need.zip(self.caller).ok_or_else(nothing)?;
+        let call = self.call;
+        let (source, found) = match need {
+            Need::Segment(index) => {
+                let prefix = self.permit.policy.prefix_depth(call);
+                let segment = call.path.segment(prefix + index);
+                ("the path".to_owned(), segment.map(|text| vec![text.to_owned()]))
+            }
+            Need::Elsewhere(Jurisdiction::Query(name)) => (
+                format!("query parameter `{name}`"),
+                call.query.only(name).ok().flatten().map(|text| vec![text.into_owned()]),
+            ),
+            Need::Elsewhere(Jurisdiction::Header(name)) => (
+                format!("header `{name}`"),
+                only_header(call, name).map(|text| vec![text]),
+            ),
+            Need::Elsewhere(Jurisdiction::Fixed(list)) => ("the policy".to_owned(), Some(list.clone())),
+            Need::Elsewhere(Jurisdiction::Body(pointer)) => {
+                let Some(body) = body else { return Ok(false) };
+                let found = match document::locate(body, pointer) {
+                    Ok(Located::Text(text)) => Some(vec![text]),
+                    Ok(Located::Number(_) | Located::Other | Located::Missing) | Err(_) => None,
+                };
+                (format!("the body at `{pointer}`"), found)
+            }
+            Need::Elsewhere(Jurisdiction::Path(_)) => ("the path".to_owned(), None),
         };
-        let passed = found.iter().any(|one| self.jurisdictions.contains(one));
+        let found = found.unwrap_or_default();
+        let allowed = &caller.caller.jurisdictions;
+        let passed = found.iter().any(|one| allowed.contains(one));
         trace.step(&Step::Jurisdiction {
-            source: format!("the body at `{}`", self.pointer),
+            source,
             found,
-            allowed: &self.jurisdictions,
+            allowed,
             passed,
         });
         if passed {
-            return Decision::Allow(self.permit);
+            return Ok(true);
         }
-        Decision::Deny(Denial {
-            scope: self.permit.route().scope.clone(),
-            jurisdictions: Some(self.jurisdictions),
-            ..Denial::new(Reason::JurisdictionMismatch, Some(self.permit.place))
+        Err(Denial {
+            jurisdictions: Some(allowed.clone()),
+            ..self.denied(Reason::JurisdictionMismatch)
+        })
+    }
+
+    /// Whether the route's condition holds; `false` if the body has to be read to know. What cannot be evaluated is denied.
+    fn condition(&self, body: Option<&[u8]>, trace: &mut impl Trace) -> Result<bool, Denial> {
+        let Some(when) = &self.permit.route().when else {
+            return Ok(true);
+        };
+        let body = match (when.condition.reads_body(), body) {
+            (false, _) => None,
+            (true, None) => return Ok(false),
+            (true, Some(bytes)) => json::read(bytes, json::MAX_BODY_DEPTH),
+        };
+        let policy = &self.permit.policy;
+        let facts = Facts {
+            caller: self.caller.map(|caller| CallerFacts {
+                user: &caller.caller.user,
+                roles: &caller.roles,
+                scopes: &policy.scopes,
+                held: &caller.scopes,
+                jurisdictions: &caller.caller.jurisdictions,
+                claims: &caller.caller.claims,
+            }),
+            call: self.call,
+            prefix: policy.prefix_depth(self.call),
+            body: body.as_ref(),
+            row: None,
+            now: self.now,
+        };
+        let outcome = when.condition.holds(&facts);
+        trace.step(&Step::Condition {
+            when,
+            facts: &facts,
+            outcome,
+        });
+        // What an operator reads repeats the policy, never the request: its values may be anybody's (S1.11).
+        let said = match outcome {
+            Ok(true) => return Ok(true),
+            Ok(false) => "is false".to_owned(),
+            Err(fault) => format!("has an error: {}", when.condition.describe(&fault)),
+        };
+        let Origin { file, line } = &when.origin;
+        Err(Denial {
+            detail: Some(format!("the condition at {file}:{line} {said}")),
+            ..self.denied(Reason::DeniedCondition)
         })
     }
 }
@@ -360,6 +441,7 @@ impl Denial {
             scope: None,
             methods: Vec::new(),
             jurisdictions: None,
+            detail: None,
         }
     }
 }
@@ -411,6 +493,8 @@ static NO_ROUTE: std::sync::LazyLock<Route> = std::sync::LazyLock::new(|| Route 
     scope: None,
     public: false,
     jurisdiction: None,
+    when: None,
+    reads_body: false,
     idempotency: None,
     origin: Origin::default(),
 });
@@ -430,6 +514,10 @@ impl Permit {
 
     fn compiled(&self) -> Option<&CompiledModule> {
         self.policy.module(self.place)
+    }
+
+    fn facts(&self) -> Option<&RouteFacts> {
+        self.compiled()?.route_facts.get(usize::from(self.place.route?))
     }
 
     /// The module.

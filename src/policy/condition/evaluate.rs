@@ -1,12 +1,14 @@
 //! Walks a condition for one request. Strict: an error that is met is the whole condition's.
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::node::{Comparison, Node, Operation, Quantifier, What};
 use super::value::{Failure, List, MAX_TEXT, Order, Value, exact};
 use super::{Extent, Facts};
+use crate::call::document;
 
 /// Why a condition could be neither true nor false for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,7 +86,11 @@ impl Node {
             }
             What::HasMember(part, name) => {
                 let members = part.value(scene)?.into_object().map_err(|failure| part.met(failure))?;
-                Ok(members.contains_key(&**name))
+                match self.member(members, name) {
+                    Ok(_) => Ok(true),
+                    Err(fault) if fault.what == Failure::NoMember => Ok(false),
+                    Err(fault) => Err(fault),
+                }
             }
             What::Each(quantifier, sides) => each(*quantifier, sides, scene),
             _ => self.value(scene)?.into_bool().map_err(|failure| self.met(failure)),
@@ -98,8 +104,7 @@ impl Node {
             What::Item => scene.item.cloned().ok_or_else(|| self.met(Failure::Nothing)),
             What::Member(part, name) => {
                 let members = part.value(scene)?.into_object().map_err(|failure| part.met(failure))?;
-                let member = members.get(&**name).ok_or_else(|| self.met(Failure::NoMember))?;
-                Ok(Value::Json(member))
+                self.member(members, name).map(Value::Json)
             }
             What::Index(part, index) => self.element(part, index, scene),
             What::Negate(part) => negate(part.value(scene)?).map_err(|failure| self.met(failure)),
@@ -172,8 +177,7 @@ impl Node {
     fn fact<'s>(&self, facts: &'s Facts<'s>) -> Outcome<Value<'s>> {
         let call = facts.call;
         let caller = || facts.caller.ok_or_else(|| self.met(Failure::Nothing));
-        let json =
-            |json: Option<&'s serde_json::Value>| json.map(Value::Json).ok_or_else(|| self.met(Failure::Nothing));
+        let json = |json: Option<&'s Json>, missing| json.map(Value::Json).ok_or_else(|| self.met(missing));
         Ok(match &self.what {
             What::User => Value::text(caller()?.user),
             What::Roles => Value::List(List::Names(caller()?.roles)),
@@ -203,8 +207,8 @@ impl Node {
                     (Some(_), Some(_)) => return Err(self.met(Failure::Twice)),
                 }
             }
-            What::Body => json(facts.body)?,
-            What::Row => json(facts.row)?,
+            What::Body => json(facts.body, Failure::NoJson)?,
+            What::Row => json(facts.row, Failure::Nothing)?,
             What::Source => Value::Ip(facts.source()),
             What::Now => Value::Timestamp(facts.now),
             _ => return Err(self.met(Failure::Nothing)),
@@ -219,8 +223,7 @@ impl Node {
         let whole = part.value(scene)?.settle().map_err(|failure| part.met(failure))?;
         if let Value::Object(members) = whole {
             let name = index.text(scene)?;
-            let member = members.get(&*name).ok_or_else(|| self.met(Failure::NoMember))?;
-            return Ok(Value::Json(member));
+            return self.member(members, &name).map(Value::Json);
         }
         let list = whole.into_list().map_err(|failure| part.met(failure))?;
         let at = index.value(scene)?.into_int().map_err(|failure| index.met(failure))?;
@@ -239,6 +242,15 @@ impl Node {
             List::Json(list) => list.get(at).map(Value::Json),
         }
         .ok_or_else(missing)
+    }
+
+    /// The member of an object, unless there is another whose name a lenient backend could take for it.
+    fn member<'s>(&self, members: &'s Map<String, Json>, name: &str) -> Outcome<&'s Json> {
+        let member = members.get(name);
+        if members.keys().any(|other| other != name && document::same(other, name)) {
+            return Err(self.met(Failure::Twice));
+        }
+        member.ok_or_else(|| self.met(Failure::NoMember))
     }
 
     fn compare(&self, comparison: Comparison, sides: &[Node; 2], scene: Scene<'_>) -> Outcome<bool> {

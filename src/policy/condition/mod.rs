@@ -111,6 +111,7 @@ pub struct Condition {
     source: Arc<str>,
     root: Arc<Node>,
     mentions: Arc<[Mention]>,
+    reads_body: bool,
 }
 
 impl Condition {
@@ -123,6 +124,7 @@ impl Condition {
         let (root, mentions) = check::check(&parsed, names)?;
         Ok(Self {
             source: source.into(),
+            reads_body: root.any(&|node| matches!(node.what, node::What::Body)),
             root: Arc::new(root),
             mentions: mentions.into(),
         })
@@ -160,8 +162,8 @@ impl Condition {
 
     /// Whether it asks for `body`.
     #[must_use]
-    pub fn reads_body(&self) -> bool {
-        self.root.any(&|node| matches!(node.what, node::What::Body))
+    pub const fn reads_body(&self) -> bool {
+        self.reads_body
     }
 
     /// The roles and scopes that it names, so that a misspelt one can be found.

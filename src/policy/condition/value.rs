@@ -91,7 +91,10 @@ pub enum Failure {
     /// A text that is not what a conversion reads.
     #[error("the text is no {0}")]
     Unreadable(&'static str),
-    /// There is no caller, no body, no row.
+    /// The body is no JSON, or has two readings.
+    #[error("it is no JSON, is nested too deeply, or gives a member twice")]
+    NoJson,
+    /// There is no caller, no row.
     #[error("there is none")]
     Nothing,
 }
