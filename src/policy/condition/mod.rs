@@ -21,6 +21,7 @@ mod evaluate;
 mod functions;
 mod names;
 mod node;
+mod operations;
 mod syntax;
 #[cfg(test)]
 mod tests;

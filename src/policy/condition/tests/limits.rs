@@ -32,6 +32,31 @@ fn tokens() {
     assert_eq!(fault(&ands), None);
 }
 
+/// What the limits let through can be evaluated on any thread's stack; nothing of it is constant.
+#[test]
+fn the_deepest_trees_are_evaluated() {
+    let world = World::new();
+    let evaluate = |source: &str| {
+        let condition = Condition::compile(source, &names()).unwrap();
+        let facts = world.facts();
+        let _ = condition.why_not(&facts);
+        condition.holds(&facts)
+    };
+    assert_eq!(evaluate(&format!("int(query.n){} == 12", "+0".repeat(252))), Ok(true));
+    assert_eq!(
+        evaluate(&format!("caller.user{} == \"u1\"", "+\"\"".repeat(253))),
+        Ok(true)
+    );
+    let members = format!("body{} == 1", ".a".repeat(254));
+    assert_eq!(evaluate(&members).unwrap_err().what, value::Failure::NoMember);
+    let nested = format!(
+        "{}caller.user == \"u1\"{}",
+        "!(".repeat(MAX_NESTING),
+        ")".repeat(MAX_NESTING)
+    );
+    assert_eq!(evaluate(&nested), Ok(true));
+}
+
 #[test]
 fn nesting() {
     let nested = |depth: usize| format!("{}true{}", "(".repeat(depth), ")".repeat(depth));

@@ -105,7 +105,7 @@ fn check(source: &str) -> String {
         Ok(false) => format!("false: {}", condition.why_not(&facts).join(" | ")),
         Err(fault) => {
             let said = condition.describe(&fault);
-            assert_eq!(condition.why_not(&facts), [said.clone()], "{source}");
+            assert_eq!(condition.why_not(&facts), std::slice::from_ref(&said), "{source}");
             format!("error: {said}")
         }
     }
