@@ -44,6 +44,8 @@ pub enum Reason {
     DeniedModule,
     /// The request is about a jurisdiction that the caller has not (S1.5).
     JurisdictionMismatch,
+    /// The route's condition does not hold, or could not be evaluated (S1.3, S2.7, S3.4).
+    DeniedCondition,
     /// A dry run of a route that has none.
     DryRunUnsupported,
     /// The route demands an idempotency key and there is none (S1.8).
@@ -91,7 +93,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -111,6 +113,7 @@ impl Reason {
         Self::DeniedScope,
         Self::DeniedModule,
         Self::JurisdictionMismatch,
+        Self::DeniedCondition,
         Self::DryRunUnsupported,
         Self::IdempotencyKeyMissing,
         Self::IdempotencyKeyInvalid,
@@ -152,6 +155,7 @@ impl Reason {
             Self::DeniedScope => "denied_scope",
             Self::DeniedModule => "denied_module",
             Self::JurisdictionMismatch => "jurisdiction_mismatch",
+            Self::DeniedCondition => "denied_condition",
             Self::DryRunUnsupported => "dry_run_unsupported",
             Self::IdempotencyKeyMissing => "idempotency_key_missing",
             Self::IdempotencyKeyInvalid => "idempotency_key_invalid",
@@ -191,6 +195,7 @@ impl Reason {
             Self::DeniedScope => "DENIED_SCOPE",
             Self::DeniedModule => "DENIED_MODULE",
             Self::JurisdictionMismatch => "DENIED_JURISDICTION",
+            Self::DeniedCondition => "DENIED_CONDITION",
             Self::DryRunUnsupported => "DRY_RUN",
             Self::IdempotencyKeyMissing
             | Self::IdempotencyKeyInvalid

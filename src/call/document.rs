@@ -153,14 +153,13 @@ fn array_index(step: &str) -> Option<usize> {
 }
 
 /// Whether a lenient backend could take one name for the other.
-fn same(a: &str, b: &str) -> bool {
-    let plain = |text: &str| {
+pub(crate) fn same(a: &str, b: &str) -> bool {
+    fn plain(text: &str) -> impl Iterator<Item = char> + '_ {
         text.chars()
             .filter(|c| !matches!(c, '_' | '-'))
             .flat_map(char::to_lowercase)
-            .collect::<String>()
-    };
-    a == b || plain(a) == plain(b)
+    }
+    a == b || plain(a).eq(plain(b))
 }
 
 #[cfg(test)]

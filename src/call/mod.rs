@@ -5,6 +5,7 @@
 
 pub mod document;
 pub mod headers;
+pub mod json;
 pub mod path;
 pub mod query;
 
@@ -23,6 +24,8 @@ pub struct Call {
     pub path: Path,
     /// The query, as it came and decoded where asked.
     pub query: Query,
+    /// The host that was asked for, in lower case, with its port if the client wrote one.
+    pub host: Box<str>,
     /// The client's headers after everything that is ours or hop-by-hop has gone.
     pub headers: HeaderMap,
     /// Who asks: the peer, or what a trusted proxy says of it.

@@ -115,7 +115,7 @@ impl Explain {
 
     fn decide(&self, policy: &Arc<Policy>, call: &Call, authority: Option<&Authority>) -> anyhow::Result<bool> {
         let mut printer = Printer;
-        let mut decision = evaluate(policy, call, authority, &mut printer);
+        let mut decision = evaluate(policy, call, authority, jiff::Timestamp::now(), &mut printer);
         if let Decision::NeedsBody(pending) = decision {
             let body = match &self.body {
                 Some(path) => std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?,
@@ -142,11 +142,15 @@ impl Explain {
 
     /// The call as the gateway would make it, or why it would not.
     fn call(&self, policy: &Policy) -> anyhow::Result<Result<Call, String>> {
-        let target = match self.url.split_once("://") {
-            None => self.url.clone(),
+        let (target, host) = match self.url.split_once("://") {
+            None => (self.url.clone(), String::new()),
             Some(_) => {
                 let url: Uri = self.url.parse().context("the URL is malformed")?;
-                url.path_and_query().map_or_else(|| "/".into(), ToString::to_string)
+                let host = url.authority().map(ToString::to_string).unwrap_or_default();
+                (
+                    url.path_and_query().map_or_else(|| "/".into(), ToString::to_string),
+                    host,
+                )
             }
         };
         let (path, query) = match target.split_once('?') {
@@ -184,6 +188,7 @@ impl Explain {
             method: self.method.clone(),
             path,
             query,
+            host: host.to_ascii_lowercase().into(),
             headers: fields,
             source: self.source.to_canonical(),
         }))
@@ -248,6 +253,17 @@ impl Trace for Printer {
                     format!("{source} says {}; the caller's are {}", list(&found), list(&allowed))
                 };
                 line(*passed, "jurisdiction", &text);
+            }
+            Step::Condition { when, facts, outcome } => {
+                let source = when.condition.source().split_whitespace().collect::<Vec<_>>().join(" ");
+                line(
+                    *outcome == Ok(true),
+                    "condition",
+                    &format!("`{source}`{}", at(&when.origin)),
+                );
+                for part in when.condition.why_not(facts) {
+                    anstream::println!("      {:<12} {part}", "");
+                }
             }
         }
     }
@@ -318,6 +334,7 @@ fn hint(denial: &Denial) {
         Reason::MissingToken => Some("a token; or, if anybody may ask this, `public: true` on the route".into()),
         Reason::DeniedModule => Some("a token without the role that names this module in `restricted_modules`".into()),
         Reason::JurisdictionMismatch => Some("a token whose jurisdictions include the request's".into()),
+        Reason::DeniedCondition => Some("a request, or a token, for which the condition holds".into()),
         Reason::NoRoute => Some("a module whose `prefix` takes the path, and a route in it that does".into()),
         _ => None,
     };

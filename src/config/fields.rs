@@ -31,6 +31,28 @@ impl Text<'_> {
     pub(super) fn quoted(&self) -> String {
         self.scalar.quoted()
     }
+
+    /// The place of some bytes within the text, if it stands on one line as it is read (plain, or in quotes without escapes);
+    /// else of the whole.
+    pub(super) fn within(&self, start: usize, end: usize) -> Span {
+        let characters = |to: usize| {
+            let count = self.text.get(..to).map(|before| before.chars().count());
+            count.and_then(|count| u32::try_from(count).ok())
+        };
+        let shift = match (characters(self.text.len()), self.scalar.plain) {
+            (Some(all), true) if all == self.at.len => 0,
+            (Some(all), false) if all.checked_add(2) == Some(self.at.len) => 1,
+            _ => return self.at,
+        };
+        let (Some(from), Some(to)) = (characters(start), characters(end)) else {
+            return self.at;
+        };
+        Span {
+            col: self.at.col + shift + from,
+            len: to.saturating_sub(from),
+            ..self.at
+        }
+    }
 }
 
 impl<'a> Fields<'a> {

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod classes;
+mod conditions;
 mod environment;
 mod fields;
 pub mod files;

@@ -20,6 +20,7 @@ use crate::policy::pattern::Segment;
 pub(super) struct Known<'k> {
     pub(super) upstreams: &'k Names<'k>,
     pub(super) upstream_names: &'k [Arc<str>],
+    pub(super) roles: &'k Names<'k>,
     pub(super) grants: &'k Grants<'k>,
     pub(super) forward_as: &'k [(HeaderName, CallerFact)],
 }

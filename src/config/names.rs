@@ -32,6 +32,16 @@ impl<'a> Names<'a> {
         found
     }
 
+    /// Whether there is such a name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// All of them, in the author's order.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a str> + '_ {
+        self.order.iter().copied()
+    }
+
     /// The name at an index.
     pub(super) fn at(&self, index: u16) -> &'a str {
         self.order.get(usize::from(index)).copied().unwrap_or_default()

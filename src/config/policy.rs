@@ -223,6 +223,7 @@ fn compile(
     let known = Known {
         upstreams: &upstreams,
         upstream_names,
+        roles: &role_names,
         grants: &grants,
         forward_as: &forward_as,
     };

@@ -9,8 +9,6 @@ use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
-    "when",
-    "reads_body",
     "rows",
     "concurrency",
     "dry_run",
@@ -100,6 +98,13 @@ static JURISDICTION_SOURCE: TextKind = TextKind {
     pattern: "^(path|query|header|body):.+$",
     example: "body:/county",
     check: |text| values::jurisdiction(text).map(drop),
+};
+
+static CONDITION: TextKind = TextKind {
+    pattern: "\\S",
+    example: "path.driver_id == caller.user",
+    // The route's reader compiles it: its problems have places within the text.
+    check: |_| Ok(()),
 };
 
 static TRANSACTION_ID: TextKind = TextKind {
@@ -392,6 +397,16 @@ pub(super) static ROUTE: Section = Section {
             "jurisdiction",
             Shape::Section(&JURISDICTION),
             "In place of the module's.",
+        ),
+        optional(
+            "when",
+            Shape::Text(&CONDITION),
+            "A condition in CEL on caller, request, path, query, headers, body, source.ip and now, which must hold too.",
+        ),
+        optional(
+            "reads_body",
+            Shape::Flag,
+            "true: the condition may read the JSON body. Default: false.",
         ),
         optional(
             "idempotency",

@@ -225,8 +225,13 @@ impl<'r> Grants<'r> {
 
     /// Notes a problem unless some role grants the scope, by its name or by a pattern.
     pub(super) fn need(&self, scope: Text<'_>, problems: &mut Problems) {
-        if !self.by_name.contains(scope.text) && self.pattern(scope.text).is_none() {
-            self.nobody(scope, problems);
+        self.need_at(scope.text, scope.at, problems);
+    }
+
+    /// As [`Grants::need`], for a scope within a longer text.
+    pub(super) fn need_at(&self, scope: &str, at: Span, problems: &mut Problems) {
+        if !self.by_name.contains(scope) && self.pattern(scope).is_none() {
+            self.nobody(scope, at, problems);
         }
     }
 
@@ -236,7 +241,7 @@ impl<'r> Grants<'r> {
             return;
         }
         match self.pattern(scope.text) {
-            None => self.nobody(scope, problems),
+            None => self.nobody(scope.text, scope.at, problems),
             Some((pattern, role)) => problems
                 .error(scope.at, format!("no role grants {} by its own name", scope.quoted()))
                 .hint(format!(
@@ -254,13 +259,13 @@ impl<'r> Grants<'r> {
             .min_by_key(|(pattern, _)| pattern.as_str())
     }
 
-    fn nobody(&self, scope: Text<'_>, problems: &mut Problems) {
+    fn nobody(&self, scope: &str, at: Span, problems: &mut Problems) {
         problems
-            .error(scope.at, format!("no role grants {}", scope.quoted()))
+            .error(at, format!("no role grants {}", quote(scope)))
             .hint_with(|| {
                 let mut known: Vec<&str> = self.by_name.iter().copied().collect();
                 known.sort_unstable();
-                nearest(scope.text, known.into_iter())
+                nearest(scope, known.into_iter())
             });
     }
 }

@@ -3,6 +3,7 @@
 use http::Method;
 use std::collections::HashMap;
 
+use super::conditions;
 use super::fields::{Fields, Text};
 use super::modules::{self, Known, nameless};
 use super::policy_keys::{DEFAULT_KEEP, IDEMPOTENCY, ROUTE};
@@ -50,12 +51,28 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
     if public {
         public_route(own, outer, problems);
     }
+    let reads_body = own.flag("reads_body").unwrap_or(false);
+    // A path that cannot be read has parameters that nobody knows: that has been said.
+    let when = match path {
+        Some(text) if PathPattern::parse(text.text).is_err() => own.text("when").and(None),
+        _ => {
+            let place = conditions::Place {
+                pattern: &pattern,
+                methods: &methods,
+                public,
+                reads_body,
+            };
+            conditions::read(own, &place, known, problems)
+        }
+    };
     let route = Route {
         pattern,
         methods,
         scope: scope.filter(|_| !public).map(|text| text.text.into()),
         public,
         jurisdiction,
+        when,
+        reads_body,
         idempotency,
         origin: Origin {
             file: problems.name(own.at),

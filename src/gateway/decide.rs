@@ -42,7 +42,13 @@ pub(super) async fn decide(
         return Err(Reason::SourceNotAllowed.into());
     }
     let mut body = Inbound::Wire(upload);
-    let mut decision = evaluate(policy, call, caller.map(|caller| &*caller.authority), &mut ());
+    let mut decision = evaluate(
+        policy,
+        call,
+        caller.map(|caller| &*caller.authority),
+        line.at(),
+        &mut (),
+    );
     if let Decision::NeedsBody(pending) = decision {
         let permit = pending.permit();
         line.place(permit.place(), permit.route().scope.as_ref());

@@ -56,6 +56,7 @@ pub(super) fn normalize(
             method: head.method,
             path,
             query,
+            host: String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase().into(),
             headers: fields,
             source,
         },

@@ -54,8 +54,14 @@ impl Line {
 
     /// When the request came, in unix seconds; before 1970 it is 1970, when no token is valid yet.
     pub(super) fn now(&self) -> u64 {
-        let at = self.open.as_ref().map_or(0, |open| open.entry.at.as_second());
-        u64::try_from(at).unwrap_or(0)
+        u64::try_from(self.at().as_second()).unwrap_or(0)
+    }
+
+    /// When the request came.
+    pub(super) fn at(&self) -> jiff::Timestamp {
+        self.open
+            .as_ref()
+            .map_or(jiff::Timestamp::UNIX_EPOCH, |open| open.entry.at)
     }
 
     /// The request is understood.

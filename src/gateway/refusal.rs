@@ -78,7 +78,7 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         Self {
             reason: denial.reason,
-            detail: None,
+            detail: denial.detail.map(Cow::Owned),
             facts: Box::new(Facts {
                 scope: denial.scope,
                 methods: denial.methods,
@@ -262,7 +262,8 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         | Reason::ConflictingRoles
         | Reason::DeniedScope
         | Reason::DeniedModule
-        | Reason::JurisdictionMismatch => StatusCode::FORBIDDEN,
+        | Reason::JurisdictionMismatch
+        | Reason::DeniedCondition => StatusCode::FORBIDDEN,
         Reason::NoRoute => StatusCode::NOT_FOUND,
         Reason::UnsupportedMethod | Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Reason::RequestInProgress | Reason::DuplicateRequest | Reason::OutcomeUnknown => StatusCode::CONFLICT,
@@ -301,6 +302,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::MethodNotAllowed => "This method is not allowed here.",
         Reason::DeniedModule => "Your role is kept out of this part of the service.",
         Reason::JurisdictionMismatch => "The request is outside your jurisdiction.",
+        Reason::DeniedCondition => "The request does not meet the conditions of this part of the service.",
         Reason::DryRunUnsupported => "There is no dry run here.",
         Reason::IdempotencyKeyMissing => "An X-Idempotency-Key header is needed.",
         Reason::IdempotencyKeyInvalid => "The idempotency key must be 1 to 255 visible ASCII characters.",

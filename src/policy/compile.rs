@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::condition::Mentioned;
 use super::matcher::Matcher;
 use super::parts::{Jurisdiction, MaskAction, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
@@ -140,7 +141,15 @@ fn needed_scopes(parts: &Parts) -> Vec<Arc<str>> {
         .flat_map(|module| &module.routes)
         .filter_map(|route| route.scope.clone());
     let classes = parts.classes.iter().flat_map(|class| class.visible_to.iter().cloned());
-    let mut scopes: Vec<Arc<str>> = routes.chain(classes).collect();
+    let conditions = parts
+        .modules
+        .iter()
+        .flat_map(|module| &module.routes)
+        .filter_map(|route| route.when.as_ref())
+        .flat_map(|when| when.condition.mentions())
+        .filter(|mention| mention.of == Mentioned::Scope)
+        .map(|mention| (&*mention.name).into());
+    let mut scopes: Vec<Arc<str>> = routes.chain(classes).chain(conditions).collect();
     scopes.sort();
     scopes.dedup();
     scopes

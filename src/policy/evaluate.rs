@@ -1,25 +1,28 @@
-//! The steps from route to jurisdiction, in the order of the interface's section 4. The first that fails answers.
+//! The steps from route to condition, in the order of the interface's section 4. The first that fails answers.
+
+mod judge;
 
 use http::{HeaderName, Method};
 use std::sync::Arc;
 
+use super::condition::{EvaluationFault, Facts};
 use super::matcher::Found;
-use super::parts::{Jurisdiction, Origin, Route};
-use super::{Actions, Authority, CompiledModule, Need, Policy, RouteFacts, allowed_methods};
+use super::parts::{Origin, Route, When};
+use super::{Actions, Authority, CompiledModule, Policy, RouteFacts, allowed_methods};
 use crate::call::Call;
-use crate::call::document::{self, Located};
 use crate::masking::{Mask, fold};
 use crate::reason::Reason;
+pub use judge::Pending;
 
 /// What [`evaluate`] says.
 #[derive(Debug)]
-pub enum Decision {
+pub enum Decision<'r> {
     /// The request may be forwarded.
     Allow(Permit),
     /// It may not.
     Deny(Denial),
     /// It depends on the body, which has to be read first.
-    NeedsBody(Pending),
+    NeedsBody(Pending<'r>),
 }
 
 /// The proof that a request may be forwarded. Made here only.
@@ -52,14 +55,8 @@ pub struct Denial {
     pub methods: Vec<Method>,
     /// The caller's jurisdictions, when they were compared (S1.5).
     pub jurisdictions: Option<Vec<String>>,
-}
-
-/// A request that is allowed if its body's jurisdiction is the caller's.
-#[derive(Debug)]
-pub struct Pending {
-    permit: Permit,
-    pointer: String,
-    jurisdictions: Vec<String>,
+    /// For the operator only.
+    pub detail: Option<String>,
 }
 
 /// One comparison that was made, for `explain`.
@@ -104,6 +101,15 @@ pub enum Step<'a> {
         /// Whether they meet.
         passed: bool,
     },
+    /// The route's condition was evaluated.
+    Condition {
+        /// The condition.
+        when: &'a When,
+        /// What it was evaluated against.
+        facts: &'a Facts<'a>,
+        /// What came of it.
+        outcome: Result<bool, EvaluationFault>,
+    },
 }
 
 /// Told of each step as it is made.
@@ -144,10 +150,18 @@ pub fn route<'p>(policy: &'p Policy, call: &Call) -> Result<(Place, &'p [u16]), 
     Ok((place, candidates))
 }
 
-/// Decides. A caller is absent when the request has no token: then only public routes are open.
-pub fn evaluate(policy: &Arc<Policy>, call: &Call, caller: Option<&Authority>, trace: &mut impl Trace) -> Decision {
-    match steps(policy, call, caller, trace) {
+/// Decides at the time `now`. A caller is absent when the request has no token: then only public routes are open.
+pub fn evaluate<'r>(
+    policy: &Arc<Policy>,
+    call: &'r Call,
+    caller: Option<&'r Authority>,
+    now: jiff::Timestamp,
+    trace: &mut impl Trace,
+) -> Decision<'r> {
+    match steps(policy, call, caller, now, trace) {
         Ok(decision) => decision,
+        // Only a public route comes so far without a token, and none would help.
+        Err(denial) if denial.reason == Reason::DeniedCondition => Decision::Deny(denial),
         Err(denial) => Decision::Deny(match caller {
             // Without a token nobody learns which routes exist.
             None => Denial::new(Reason::MissingToken, denial.place),
@@ -156,105 +170,63 @@ pub fn evaluate(policy: &Arc<Policy>, call: &Call, caller: Option<&Authority>, t
     }
 }
 
-fn steps(
+fn steps<'r>(
     policy: &Arc<Policy>,
-    call: &Call,
-    caller: Option<&Authority>,
+    call: &'r Call,
+    caller: Option<&'r Authority>,
+    now: jiff::Timestamp,
     trace: &mut impl Trace,
-) -> Result<Decision, Denial> {
+) -> Result<Decision<'r>, Denial> {
     let found = find_route(policy, call, trace)?;
-    let FoundRoute {
-        place,
-        module,
-        route,
-        facts,
-    } = found;
-    let Some(caller) = (if route.public { None } else { Some(caller) }) else {
+    let place = found.place;
+    let (caller, actions) = if found.route.public {
         trace.step(&Step::Scope {
             required: None,
             passed: true,
         });
-        return Ok(Decision::Allow(Permit {
+        (None, &policy.closed)
+    } else {
+        let caller = caller.ok_or_else(|| Denial::new(Reason::MissingToken, Some(place)))?;
+        may_enter(&found, caller, trace)?;
+        (Some(caller), &caller.actions)
+    };
+    let pending = Pending {
+        permit: Permit {
             policy: Arc::clone(policy),
             place,
-            actions: Arc::clone(&policy.closed),
-        }));
+            actions: Arc::clone(actions),
+        },
+        call,
+        caller,
+        now,
+        at_home: caller.is_none() || found.facts.jurisdiction.is_none(),
     };
-    let Some(caller) = caller else {
-        return Err(Denial::new(Reason::MissingToken, Some(place)));
-    };
-    let scoped = |reason| Denial {
-        scope: route.scope.clone(),
-        ..Denial::new(reason, Some(place))
-    };
+    pending.judge(None, trace)
+}
 
-    let passed = facts.scope.is_some_and(|scope| caller.scopes.contains(scope));
+/// The caller has the route's scope, and is not kept out of its module.
+fn may_enter(found: &FoundRoute<'_>, caller: &Authority, trace: &mut impl Trace) -> Result<(), Denial> {
+    let scoped = |reason| Denial {
+        scope: found.route.scope.clone(),
+        ..Denial::new(reason, Some(found.place))
+    };
+    let passed = found.facts.scope.is_some_and(|scope| caller.scopes.contains(scope));
     trace.step(&Step::Scope {
-        required: route.scope.as_deref(),
+        required: found.route.scope.as_deref(),
         passed,
     });
     if !passed {
         return Err(scoped(Reason::DeniedScope));
     }
-    let passed = !caller.restricted.contains(usize::from(place.module));
+    let passed = !caller.restricted.contains(usize::from(found.place.module));
     trace.step(&Step::Module {
-        module: &module.module.name,
+        module: &found.module.module.name,
         passed,
     });
     if !passed {
         return Err(scoped(Reason::DeniedModule));
     }
-    let permit = Permit {
-        policy: Arc::clone(policy),
-        place,
-        actions: Arc::clone(&caller.actions),
-    };
-    let Some(need) = &facts.jurisdiction else {
-        return Ok(Decision::Allow(permit));
-    };
-    let allowed = &caller.caller.jurisdictions;
-    let (source, wanted) = match need {
-        Need::Segment(index) => {
-            let prefix = policy.prefix_depth(call);
-            (
-                "the path".to_owned(),
-                call.path.segment(prefix + index).map(|text| vec![text.to_owned()]),
-            )
-        }
-        Need::Elsewhere(Jurisdiction::Query(name)) => (
-            format!("query parameter `{name}`"),
-            call.query.only(name).ok().flatten().map(|text| vec![text.into_owned()]),
-        ),
-        Need::Elsewhere(Jurisdiction::Header(name)) => (
-            format!("header `{name}`"),
-            only_header(call, name).map(|text| vec![text]),
-        ),
-        Need::Elsewhere(Jurisdiction::Fixed(list)) => ("the policy".to_owned(), Some(list.clone())),
-        Need::Elsewhere(Jurisdiction::Body(pointer)) => {
-            return Ok(Decision::NeedsBody(Pending {
-                permit,
-                pointer: pointer.clone(),
-                jurisdictions: allowed.clone(),
-            }));
-        }
-        Need::Elsewhere(Jurisdiction::Path(_)) => ("the path".to_owned(), None),
-    };
-    let wanted = wanted.unwrap_or_default();
-    let passed = wanted.iter().any(|one| allowed.contains(one));
-    trace.step(&Step::Jurisdiction {
-        source,
-        found: wanted,
-        allowed,
-        passed,
-    });
-    if passed {
-        Ok(Decision::Allow(permit))
-    } else {
-        Err(Denial {
-            jurisdictions: Some(allowed.clone()),
-            ..scoped(Reason::JurisdictionMismatch)
-        })
-    }
+    Ok(())
 }
 
 struct FoundRoute<'p> {
@@ -318,44 +290,6 @@ fn takes(route: &Route, method: &Method) -> bool {
     route.methods.contains(method) || (method == Method::HEAD && route.methods.contains(&Method::GET))
 }
 
-/// The value of a header that is there once and is text.
-fn only_header(call: &Call, name: &HeaderName) -> Option<String> {
-    let mut values = call.headers.get_all(name).iter();
-    let value = values.next()?.to_str().ok()?.to_owned();
-    values.next().is_none().then_some(value)
-}
-
-impl Pending {
-    /// The scope and place that are settled already, for audit lines of requests whose body never came.
-    #[must_use]
-    pub fn permit(&self) -> &Permit {
-        &self.permit
-    }
-
-    /// Decides with the body, as the client sent it.
-    pub fn resume(self, body: &[u8], trace: &mut impl Trace) -> Decision {
-        let found = match document::locate(body, &self.pointer) {
-            Ok(Located::Text(text)) => vec![text],
-            Ok(Located::Number(_) | Located::Other | Located::Missing) | Err(_) => Vec::new(),
-        };
-        let passed = found.iter().any(|one| self.jurisdictions.contains(one));
-        trace.step(&Step::Jurisdiction {
-            source: format!("the body at `{}`", self.pointer),
-            found,
-            allowed: &self.jurisdictions,
-            passed,
-        });
-        if passed {
-            return Decision::Allow(self.permit);
-        }
-        Decision::Deny(Denial {
-            scope: self.permit.route().scope.clone(),
-            jurisdictions: Some(self.jurisdictions),
-            ..Denial::new(Reason::JurisdictionMismatch, Some(self.permit.place))
-        })
-    }
-}
-
 impl Denial {
     fn new(reason: Reason, place: Option<Place>) -> Self {
         Self {
@@ -364,6 +298,7 @@ impl Denial {
             scope: None,
             methods: Vec::new(),
             jurisdictions: None,
+            detail: None,
         }
     }
 }
@@ -415,6 +350,8 @@ static NO_ROUTE: std::sync::LazyLock<Route> = std::sync::LazyLock::new(|| Route 
     scope: None,
     public: false,
     jurisdiction: None,
+    when: None,
+    reads_body: false,
     idempotency: None,
     origin: Origin::default(),
 });
@@ -434,6 +371,10 @@ impl Permit {
 
     fn compiled(&self) -> Option<&CompiledModule> {
         self.policy.module(self.place)
+    }
+
+    fn facts(&self) -> Option<&RouteFacts> {
+        self.compiled()?.route_facts.get(usize::from(self.place.route?))
     }
 
     /// The module.

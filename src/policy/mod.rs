@@ -9,6 +9,7 @@
 mod authority;
 pub mod bits;
 mod compile;
+pub mod condition;
 mod evaluate;
 pub mod matcher;
 pub mod parts;
@@ -29,6 +30,7 @@ use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module};
 
 pub use authority::Authority;
 pub use compile::CompileFault;
+pub use condition::Condition;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 
 /// Index of a role in [`Parts::roles`].
@@ -129,8 +130,21 @@ pub struct Route {
     pub public: bool,
     /// Overrides the module's jurisdiction.
     pub jurisdiction: Option<Jurisdiction>,
+    /// What must hold beside all that (S1.3, S2.7, S3.4).
+    pub when: Option<When>,
+    /// The author says that the body may be read to decide.
+    pub reads_body: bool,
     /// Each write is done once (S1.8).
     pub idempotency: Option<Idempotency>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A condition and where it stands.
+#[derive(Clone, Debug)]
+pub struct When {
+    /// The condition.
+    pub condition: Condition,
     /// Where it stands.
     pub origin: Origin,
 }

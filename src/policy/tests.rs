@@ -31,6 +31,8 @@ fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         scope: (!scope.is_empty()).then(|| scope.into()),
         public: scope.is_empty(),
         jurisdiction: None,
+        when: None,
+        reads_body: false,
         idempotency: None,
         origin: parts::Origin::default(),
     }
@@ -165,6 +167,7 @@ fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
         method: method.parse().unwrap(),
         path: Path::parse(path).unwrap(),
         query: Query::parse(query).unwrap(),
+        host: "billing.city.example".into(),
         headers: map,
         source: [127, 0, 0, 1].into(),
     }
@@ -172,7 +175,7 @@ fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
 
 /// `None` = allowed.
 fn decide(policy: &Arc<Policy>, authority: Option<&Authority>, call: &Call, body: &str) -> Result<Permit, Denial> {
-    match evaluate(policy, call, authority, &mut ()) {
+    match evaluate(policy, call, authority, jiff::Timestamp::UNIX_EPOCH, &mut ()) {
         Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(denial),
         Decision::NeedsBody(pending) => match pending.resume(body.as_bytes(), &mut ()) {
@@ -569,4 +572,116 @@ fn parts_that_tie_or_go_round_are_no_policy() {
         ..Parts::default()
     };
     assert!(matches!(Policy::compile(path), Err(CompileFault::NoParameter { .. })));
+}
+
+/// A policy of one module `/m` whose routes have conditions.
+fn conditional(routes: &[(&str, &str, Option<Jurisdiction>)]) -> Arc<Policy> {
+    let routes = routes.iter().map(|(path, source, jurisdiction)| {
+        let public = path.contains("public");
+        let route = one_route(path, &[Method::POST], if public { "" } else { "s" });
+        let parameters = route.pattern.parameter("id").map(|at| ("id".into(), at));
+        let names = condition::Names {
+            parameters: parameters.into_iter().collect(),
+            caller: !public,
+            body: true,
+            row: false,
+        };
+        Route {
+            when: Some(parts::When {
+                condition: Condition::compile(source, &names).unwrap(),
+                origin: parts::Origin {
+                    file: "p.yaml".into(),
+                    line: 7,
+                },
+            }),
+            jurisdiction: jurisdiction.clone(),
+            ..route
+        }
+    });
+    let parts = Parts {
+        roles: vec![role("r", &["*"], &[], &[])],
+        modules: vec![module("m", "/m/n", None, routes.collect())],
+        ..Parts::default()
+    };
+    Arc::new(Policy::compile(parts).unwrap())
+}
+
+#[test]
+fn a_condition_is_the_last_step_and_closed() {
+    let body = |pointer: &str| Some(Jurisdiction::Body(pointer.into()));
+    let policy = conditional(&[
+        ("/own/{id}", "path.id == caller.user", None),
+        ("/county", "body.count < 5", body("/county")),
+        ("/count", "body.count < 5", Some(Jurisdiction::Query("county".into()))),
+        (
+            "/scopes",
+            "\"other:scope\" in caller.scopes || \"s\" in caller.scopes",
+            None,
+        ),
+        ("/scopes/other", "\"other\" in caller.scopes", None),
+        ("/public", "query.x == \"1\"", None),
+    ]);
+    let authority = Authority::new(&policy, caller(&["r"], None, &["A"])).unwrap();
+    let (home, denied) = (Reason::JurisdictionMismatch, Reason::DeniedCondition);
+    for (target, body, expected) in [
+        ("/m/n/own/u1", "", None),
+        ("/m/n/own/u1/below", "", None),
+        ("/m/n/own/u2", "", Some(denied)),
+        ("/m/n/county", r#"{"county":"A","count":1}"#, None),
+        ("/m/n/county", r#"{"county":"B","count":1}"#, Some(home)),
+        ("/m/n/county", r#"{"county":"B"}"#, Some(home)),
+        ("/m/n/county", r#"{"county":"A","count":5}"#, Some(denied)),
+        ("/m/n/county", r#"{"county":"A","count":"1"}"#, Some(denied)),
+        ("/m/n/county", r#"{"county":"A","count":1,"x":1,"x":2}"#, Some(denied)),
+        ("/m/n/county", r#"{"county":"A","count":1,"COUNT":9}"#, Some(denied)),
+        ("/m/n/county", "", Some(home)),
+        ("/m/n/count?county=A", r#"{"count":1}"#, None),
+        ("/m/n/count?county=A", "", Some(denied)),
+        ("/m/n/count?county=B", r#"{"count":1}"#, Some(home)),
+        ("/m/n/scopes", "", None),
+        // `*` is one part, and covers what only a condition names.
+        ("/m/n/scopes/other", "", None),
+    ] {
+        let got = decide(&policy, Some(&authority), &call("POST", target, &[]), body);
+        assert_eq!(got.err().map(|denial| denial.reason), expected, "{target} {body}");
+    }
+    // A public route has its condition too, and no token would change what comes of it.
+    for caller in [None, Some(&authority)] {
+        let got = |target| {
+            decide(&policy, caller, &call("POST", target, &[]), "")
+                .err()
+                .map(|denial| denial.reason)
+        };
+        assert_eq!(got("/m/n/public?x=1"), None);
+        assert_eq!(got("/m/n/public?x=2"), Some(denied));
+        assert_eq!(got("/m/n/public"), Some(denied));
+    }
+}
+
+#[test]
+fn a_body_is_not_read_for_what_is_denied_without_it() {
+    let policy = conditional(&[("/count", "body.count < 5", Some(Jurisdiction::Query("county".into())))]);
+    let authority = Authority::new(&policy, caller(&["r"], None, &["A"])).unwrap();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let elsewhere = call("POST", "/m/n/count?county=B", &[]);
+    let decision = evaluate(&policy, &elsewhere, Some(&authority), now, &mut ());
+    assert!(matches!(decision, Decision::Deny(_)));
+    let here = call("POST", "/m/n/count?county=A", &[]);
+    let decision = evaluate(&policy, &here, Some(&authority), now, &mut ());
+    assert!(matches!(decision, Decision::NeedsBody(_)));
+}
+
+#[test]
+fn what_the_operator_reads_has_no_values_of_the_request() {
+    let policy = conditional(&[("/own/{id}", "path.id == caller.user && query.x == \"1\"", None)]);
+    let authority = Authority::new(&policy, caller(&["r"], None, &[])).unwrap();
+    let detail = |target| {
+        let denial = decide(&policy, Some(&authority), &call("POST", target, &[]), "").unwrap_err();
+        denial.detail.unwrap()
+    };
+    assert_eq!(detail("/m/n/own/secret"), "the condition at p.yaml:7 is false");
+    assert_eq!(
+        detail("/m/n/own/u1?x=secret&x=1"),
+        "the condition at p.yaml:7 has an error: `query.x`: the request has more than one, or one in an unusual spelling"
+    );
 }

@@ -75,6 +75,7 @@ modules:
       - path: /accounts/{account_id}          # below the module's prefix; a prefix itself; {name} is one segment
         methods: [GET]
         scope: ledger:read
+        when: 'path.account_id.startsWith("A") && "County_A" in caller.jurisdictions'
       - path: /sync
         methods: [POST]
         scope: ledger:sync
@@ -122,6 +123,7 @@ modules:
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
       - { methods: [OPTIONS], public: true }
+      - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"' }
   n:
     prefix: /
     upstream: billing
@@ -229,6 +231,10 @@ fn a_policy_is_typed() {
     assert_eq!(idempotency.keep, Duration::from_secs(35 * 86_400));
     assert!(matches!(&idempotency.transaction_id, Some(TransactionId::Header(name)) if name == "x-id"));
     assert!(modules[0].routes[1].public && modules[0].routes[1].scope.is_none());
+    let judged = &modules[0].routes[2];
+    let when = judged.when.as_ref().unwrap();
+    assert!(judged.reads_body && when.condition.reads_body() && when.origin.line > 1);
+    assert_eq!(when.condition.source(), "body.kind == \"a\"");
     assert_eq!(
         loaded
             .policy

@@ -1,0 +1,121 @@
+//! JSON that can be read in one way only: no member is given twice, at any depth, and nothing is nested too deeply
+//! (RFC 8259, 4: what a reader makes of a name that is given twice is unpredictable).
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// How deep the JSON of a body may be nested that a condition reads.
+pub const MAX_BODY_DEPTH: usize = 64;
+
+/// Reads a value; with anything after it, it is none.
+#[must_use]
+pub fn read(bytes: &[u8], depth: usize) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Strict { depth }.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    Some(value)
+}
+
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
+        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("too deep"))?;
+        Ok(Self { depth })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            all.push(item);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut all = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let value = members.next_value_seed(inner)?;
+            if all.insert(name, value).is_some() {
+                return Err(A::Error::custom("member given twice"));
+            }
+        }
+        Ok(Value::Object(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_two_readings_is_none() {
+        for (text, good) in [
+            (r#"{"a":1,"b":[{"a":1},{"a":2}]}"#, true),
+            ("[]", true),
+            ("7", true),
+            (r#"{"a":1,"a":1}"#, false),
+            (r#"{"a":1,"\u0061":1}"#, false),
+            (r#"[{"x":{"a":1,"a":2}}]"#, false),
+            (r#"{"a":1} {}"#, false),
+            (r#"{"a":1,}"#, false),
+            ("", false),
+        ] {
+            assert_eq!(read(text.as_bytes(), MAX_BODY_DEPTH).is_some(), good, "{text}");
+        }
+        assert_eq!(read(b"\"\xff\"", MAX_BODY_DEPTH), None);
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(nested(MAX_BODY_DEPTH).as_bytes(), MAX_BODY_DEPTH).is_some());
+        assert_eq!(read(nested(MAX_BODY_DEPTH + 1).as_bytes(), MAX_BODY_DEPTH), None);
+    }
+}
