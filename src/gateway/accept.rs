@@ -97,19 +97,25 @@ pub(super) fn accept(request: Request<Incoming>, peer: Peer, limits: &Limits) ->
         return Err(Reason::BodyTooLarge.into());
     }
     one_framing(&head, peer)?;
+    once(&head.headers)?;
+    let host = one_host(&head)?;
+    Ok(Accepted { head, host, body })
+}
+
+/// Each field that steers what Tollgate does is there at most once.
+pub(super) fn once(headers: &HeaderMap) -> Result<(), Refusal> {
     for name in ONCE {
-        if head.headers.get_all(name).iter().nth(1).is_some() {
+        if headers.get_all(name).iter().nth(1).is_some() {
             return Err(Refusal::because(
                 Reason::AmbiguousRequest,
                 format!("two `{name}` headers"),
             ));
         }
     }
-    if KEY_NAMES.iter().all(|name| head.headers.contains_key(*name)) {
+    if KEY_NAMES.iter().all(|name| headers.contains_key(*name)) {
         return Err(Refusal::because(Reason::AmbiguousRequest, "two idempotency headers"));
     }
-    let host = one_host(&head)?;
-    Ok(Accepted { head, host, body })
+    Ok(())
 }
 
 /// RFC 9112, 6.1: a relay accepts exactly one way to tell where the body ends.

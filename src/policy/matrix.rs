@@ -81,7 +81,7 @@ pub enum Access {
     Allowed,
     /// It has not the scope.
     NoScope,
-    /// It is kept out of the module.
+    /// It is kept out of the module, whatever scopes it or another role has.
     Restricted,
 }
 
@@ -201,16 +201,16 @@ impl Policy {
     }
 }
 
-/// What a role, alone, may do on a route: the first two steps of a decision.
+/// What a role, alone, may do on a route. A decision asks for the scope first; the restriction is what holds longer.
 pub(super) fn access(role: &CompiledRole, module: usize, public: bool, scope: Option<usize>) -> Access {
     if public {
         Access::Public
-    } else if !scope.is_some_and(|scope| role.granted.contains(scope)) {
-        Access::NoScope
     } else if role.restricted.contains(module) {
         Access::Restricted
-    } else {
+    } else if scope.is_some_and(|scope| role.granted.contains(scope)) {
         Access::Allowed
+    } else {
+        Access::NoScope
     }
 }
 
