@@ -1,11 +1,13 @@
 //! The command line: one file per command (interface, section 1).
 //!
-//! Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 denied.
+//! Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 denied, 4 access widens.
 
 mod audit;
 mod check;
+mod diff;
 mod explain;
 mod matrix;
+mod progress;
 mod schema;
 mod serve;
 mod table;
@@ -43,6 +45,8 @@ enum Command {
     Test(test::Test),
     /// Print who may do what, and which fields each role sees.
     Matrix(matrix::Matrix),
+    /// Print what another policy would change, and which past requests it would decide otherwise.
+    Diff(diff::Diff),
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(),
         Command::Test(test) => test.run(),
         Command::Matrix(matrix) => matrix.run(),
+        Command::Diff(diff) => diff.run(),
         Command::Audit(audit) => audit.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),

@@ -1,7 +1,7 @@
 //! Which line of a policy decided: for those who explain a decision, never for those who make one.
 
-use super::parts::{FieldClass, MaskAction, Origin};
-use super::{Authority, CompiledRole, Permit, Place, Policy};
+use super::parts::{FieldClass, Jurisdiction, MaskAction, Origin};
+use super::{Authority, CompiledRole, Need, Permit, Place, Policy};
 
 /// What becomes of one class of fields in one caller's answers, and why.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +80,19 @@ impl Policy {
             .zip(place.route)
             .and_then(|(module, route)| module.routes.get(usize::from(route)));
         (module.map(|module| &module.origin), route.map(|route| &route.origin))
+    }
+
+    /// What a route asks of a request besides its path, its caller and its address: where its jurisdiction is read. None =
+    /// nothing.
+    #[must_use]
+    pub fn asks(&self, place: Place) -> Option<&Jurisdiction> {
+        let facts = self.module(place)?.route_facts.get(usize::from(place.route?))?;
+        match &facts.jurisdiction {
+            Some(Need::Elsewhere(elsewhere @ (Jurisdiction::Query(_) | Jurisdiction::Header(_) | Jurisdiction::Body(_)))) => {
+                Some(elsewhere)
+            }
+            _ => None,
+        }
     }
 
     fn why<'p>(&'p self, class: usize, caller: &Authority) -> Why<'p> {
