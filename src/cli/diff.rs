@@ -60,7 +60,11 @@ impl Diff {
                 report.iter().for_each(print_report);
             }
         }
-        Ok(if widens { ExitCode::from(WIDENS) } else { ExitCode::SUCCESS })
+        Ok(if widens {
+            ExitCode::from(WIDENS)
+        } else {
+            ExitCode::SUCCESS
+        })
     }
 
     fn load(&self) -> Result<(LoadedPolicy, LoadedPolicy), Vec<Problem>> {
@@ -159,9 +163,10 @@ fn print_report(report: &Report) {
         } = group;
         let style = if *now == Now::Allowed { ERROR } else { WARNING };
         anstream::println!(
-            "{}{count:>9}{}  {roles}: {method} {route}  now {decision}",
+            "{}{count:>9}{}  {}: {method} {route}  now {decision}",
             style.render(),
-            style.render_reset()
+            style.render_reset(),
+            plain(roles)
         );
     }
     if !report.examples.is_empty() {
@@ -171,11 +176,11 @@ fn print_report(report: &Report) {
         anstream::println!(
             "  {}  {}  {}  {} {}  {} -> {}",
             one.seq,
-            one.timestamp,
-            one.user,
+            plain(&one.timestamp),
+            plain(&one.user),
             one.method,
-            one.endpoint,
-            one.was,
+            plain(&one.endpoint),
+            plain(&one.was),
             one.now
         );
     }
@@ -186,4 +191,20 @@ fn print_report(report: &Report) {
     for (why, count) in &report.not_replayed {
         anstream::println!("{count:>9}  {why}");
     }
+}
+
+/// A log's text, in which nothing moves a terminal's cursor or turns its lines around.
+fn plain(text: &str) -> String {
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    };
+    let mut out = String::new();
+    for c in text.chars() {
+        if odd(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }

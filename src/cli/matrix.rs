@@ -74,7 +74,11 @@ fn markdown(rows: &Rows) -> String {
     };
     let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     for module in &rows.modules {
-        out.push_str(&format!("## {}\n\n{}\n\n", cell(&module.name), module.prefixes.join(", ")));
+        out.push_str(&format!(
+            "## {}\n\n{}\n\n",
+            cell(&module.name),
+            module.prefixes.join(", ")
+        ));
         out.push_str(&header(&["route", "scope", "also asks for"]));
         for row in &module.routes {
             let mut cells = vec![
@@ -134,12 +138,30 @@ fn csv(rows: &Rows) -> String {
             let scope = row.scope.as_deref().unwrap_or("");
             for (role, access) in rows.roles.iter().zip(&row.cells) {
                 let (methods, also) = (methods(row), also(row));
-                line(["route", &module.name, &methods, &row.path, scope, &also, &role.name, access.word()]);
+                line([
+                    "route",
+                    &module.name,
+                    &methods,
+                    &row.path,
+                    scope,
+                    &also,
+                    &role.name,
+                    access.word(),
+                ]);
             }
         }
         for row in &module.classes {
             for (role, sight) in rows.roles.iter().zip(&row.cells) {
-                line(["fields", &module.name, "", &row.name, row.mask.word(), "", &role.name, sight.word()]);
+                line([
+                    "fields",
+                    &module.name,
+                    "",
+                    &row.name,
+                    row.mask.word(),
+                    "",
+                    &role.name,
+                    sight.word(),
+                ]);
             }
         }
     }
@@ -159,9 +181,9 @@ fn csv_cell(text: &str) -> String {
 }
 
 fn to_json(rows: &Rows) -> Value {
-    let roles = rows.roles.iter().map(|role| {
-        json!({ "name": &*role.name, "only_from_addresses": role.addressed, "conflicting": role.conflicting })
-    });
+    let roles = rows.roles.iter().map(
+        |role| json!({ "name": &*role.name, "only_from_addresses": role.addressed, "conflicting": role.conflicting }),
+    );
     let modules = rows.modules.iter().map(|module| module_to_json(rows, module));
     json!({ "roles": roles.collect::<Vec<_>>(), "modules": modules.collect::<Vec<_>>() })
 }
@@ -213,11 +235,14 @@ mod tests {
             ("+1", "'+1"),
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
+            (
+                "=HYPERLINK(\"http://x\",\"y\")",
+                "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\"",
+            ),
             ("", ""),
         ] {
             assert_eq!(csv_cell(text), cell, "{text:?}");
         }
-        assert_eq!(super::cell("a|b\\"), "a\\|b\\\\");
+        assert_eq!(cell("a|b\\"), "a\\|b\\\\");
     }
 }

@@ -26,11 +26,22 @@ pub(super) fn render(rows: &Matrix) -> String {
     let mut out = String::new();
     let longest = rows.modules.iter().flat_map(|module| {
         let routes = module.routes.iter().map(|row| label(row).chars().count());
-        routes.chain(module.classes.iter().map(|row| row.name.chars().count() + "  fields ".len()))
+        routes.chain(
+            module
+                .classes
+                .iter()
+                .map(|row| row.name.chars().count() + "  fields ".len()),
+        )
     });
     let width = longest.max().unwrap_or(0).min(MAX_LABEL) + 2;
     // The last name of a staircase reaches furthest.
-    let name = rows.roles.iter().map(|role| role.name.chars().count()).max().unwrap_or(0) + 2;
+    let name = rows
+        .roles
+        .iter()
+        .map(|role| role.name.chars().count())
+        .max()
+        .unwrap_or(0)
+        + "┌  @ !".len();
     let fitting = (WIDTH.saturating_sub(MARKS + width + name) / COLUMN).max(MIN_COLUMNS);
     let roles = rows.roles.len();
     let mut start = 0;
@@ -64,10 +75,10 @@ fn stairs(rows: &Matrix, columns: Columns, width: usize, out: &mut String) {
     for (at, role) in rows.roles.iter().skip(columns.start).take(columns.len()).enumerate() {
         let mut mark = String::new();
         if role.addressed {
-            mark.push_str(" (from named addresses only)");
+            mark.push_str(" @");
         }
         if role.conflicting {
-            mark.push_str(" (brings roles together that exclude each other: refused)");
+            mark.push_str(" !");
         }
         // Writing into a string cannot fail.
         let _ = writeln!(
@@ -84,7 +95,13 @@ fn stairs(rows: &Matrix, columns: Columns, width: usize, out: &mut String) {
 fn block(module: &ModuleRows, columns: Columns, width: usize, out: &mut String) {
     let prefixes = module.prefixes.join(", ");
     // Writing into a string cannot fail.
-    let _ = writeln!(out, "{}{}{} {prefixes}", BOLD.render(), module.name, BOLD.render_reset());
+    let _ = writeln!(
+        out,
+        "{}{}{} {prefixes}",
+        BOLD.render(),
+        module.name,
+        BOLD.render_reset()
+    );
     for row in &module.routes {
         let cells = row.cells.iter().skip(columns.start).take(columns.len());
         line(&label(row), &marks(row), width, cells.map(|access| sign(*access)), out);
@@ -161,7 +178,10 @@ fn legend(rows: &Matrix, out: &mut String) {
     let cells = || routes().flat_map(|row| &row.cells);
     let mut first = "routes: ✓ may ask   · has not the scope".to_owned();
     for (used, text) in [
-        (cells().any(|cell| *cell == Access::Restricted), "× kept out, whatever else it holds"),
+        (
+            cells().any(|cell| *cell == Access::Restricted),
+            "× kept out, whatever else it holds",
+        ),
         (cells().any(|cell| *cell == Access::Public), "○ public"),
     ] {
         if used {
@@ -170,8 +190,14 @@ fn legend(rows: &Matrix, out: &mut String) {
     }
     let mut lines = vec![first];
     let marks: Vec<&str> = [
-        (routes().any(|row| row.jurisdiction.is_some()), "J its own jurisdictions only"),
-        (routes().any(|row| !row.conditions.is_empty()), "W when a condition holds"),
+        (
+            routes().any(|row| row.jurisdiction.is_some()),
+            "J its own jurisdictions only",
+        ),
+        (
+            routes().any(|row| !row.conditions.is_empty()),
+            "W when a condition holds",
+        ),
         (routes().any(|row| row.key_required), "K an idempotency key is needed"),
     ]
     .into_iter()
@@ -179,6 +205,22 @@ fn legend(rows: &Matrix, out: &mut String) {
     .collect();
     if !marks.is_empty() {
         lines.push(format!("marks:  {}", marks.join("   ")));
+    }
+    let marks: Vec<&str> = [
+        (
+            rows.roles.iter().any(|role| role.addressed),
+            "@ from named addresses only",
+        ),
+        (
+            rows.roles.iter().any(|role| role.conflicting),
+            "! refused: brings roles together that exclude each other",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(used, text)| used.then_some(text))
+    .collect();
+    if !marks.is_empty() {
+        lines.push(format!("roles:  {}", marks.join("   ")));
     }
     if rows.modules.iter().any(|module| !module.classes.is_empty()) {
         lines.push("fields: ✓ sees   - removed   0 null   # redacted   · no route of the module is open".into());

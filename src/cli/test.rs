@@ -94,7 +94,8 @@ fn run_all(ruling: Ruling, tests: &[PolicyTest]) -> Vec<Run<'_>> {
 fn compare(test: &PolicyTest, explanation: &Explanation) -> Vec<Miss> {
     let masked = test.response.as_ref().and_then(|response| explanation.mask(response));
     let told = json!(explanation.told());
-    let (mut decision, mut status, mut error) = (told["decision"].clone(), told["status"].clone(), told["error"].clone());
+    let (mut decision, mut status, mut error) =
+        (told["decision"].clone(), told["status"].clone(), told["error"].clone());
     if let Some(Err((reason, code))) = &masked {
         (decision, status, error) = (json!(reason.decision()), json!(code), json!(reason.code()));
     }
@@ -144,7 +145,11 @@ fn print(runs: &[Run<'_>]) {
             anstream::println!("    {}would take:{} {hint}", FAINT.render(), FAINT.render_reset());
         }
     }
-    let (style, word) = if failed.is_empty() { (GOOD, "ok") } else { (ERROR, "failed") };
+    let (style, word) = if failed.is_empty() {
+        (GOOD, "ok")
+    } else {
+        (ERROR, "failed")
+    };
     anstream::println!(
         "{}{word}{}: {} cases, {} passed, {} failed",
         style.render(),

@@ -138,7 +138,11 @@ static REQUEST: Section = Section {
             "Headers; a list for one that comes more than once.",
         ),
         optional("body", Shape::Json, "The body, sent as JSON."),
-        optional("source", Shape::Text(&SOURCE), "Where it comes from; `127.0.0.1` unless it says so."),
+        optional(
+            "source",
+            Shape::Text(&SOURCE),
+            "Where it comes from; `127.0.0.1` unless it says so.",
+        ),
     ],
 };
 
@@ -147,10 +151,18 @@ static EXPECT: Section = Section {
     about: "What must come of it.",
     keys: &[
         optional("decision", Shape::Text(&DECISION), "The audit line's `decision`."),
-        optional("status", Shape::Count { least: 100, most: 599 }, "The status; an allowed request has 200."),
+        optional(
+            "status",
+            Shape::Count { least: 100, most: 599 },
+            "The status; an allowed request has 200.",
+        ),
         optional("error", Shape::Text(&ERROR), "The `error` of the answer."),
         optional("body", Shape::Json, "The `response` as this caller has it."),
-        optional("masked", Shape::List(&Shape::Text(&LINE)), "Classes of fields that are masked."),
+        optional(
+            "masked",
+            Shape::List(&Shape::Text(&LINE)),
+            "Classes of fields that are masked.",
+        ),
     ],
 };
 
@@ -159,7 +171,11 @@ static CASE: Section = Section {
     about: "One request, and what the policy makes of it.",
     keys: &[
         required("name", Shape::Text(&LINE), "What the case shows."),
-        optional("claims", Shape::JsonMap, "The token's claims; without them there is no token."),
+        optional(
+            "claims",
+            Shape::JsonMap,
+            "The token's claims; without them there is no token.",
+        ),
         required("request", Shape::Section(&REQUEST), "What is asked."),
         optional("response", Shape::Json, "What the backend would say."),
         required("expect", Shape::Section(&EXPECT), "What must come of it."),
@@ -254,7 +270,10 @@ fn expected(own: &Fields<'_>, answered: bool, classes: &[&str], problems: &mut P
     }
     if let Some(at) = own.key("body").filter(|_| !answered) {
         problems
-            .error(at, "there is no `response` of which `body` could be what the caller has")
+            .error(
+                at,
+                "there is no `response` of which `body` could be what the caller has",
+            )
             .hint("say in `response` what the backend would answer");
     }
     for class in own.texts("masked") {

@@ -99,7 +99,9 @@ impl Node {
             Value::Scalar(scalar) => match scalar.kind() {
                 Kind::Null => Json::Null,
                 Kind::Flag => Json::Bool(scalar.text.eq_ignore_ascii_case("true")),
-                Kind::Number => serde_json::from_str(&scalar.text).unwrap_or_else(|_| Json::String(scalar.text.clone())),
+                Kind::Number => {
+                    serde_json::from_str(&scalar.text).unwrap_or_else(|_| Json::String(scalar.text.clone()))
+                }
                 Kind::Text => Json::String(scalar.text.clone()),
             },
         }

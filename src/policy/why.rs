@@ -88,9 +88,9 @@ impl Policy {
     pub fn asks(&self, place: Place) -> Option<&Jurisdiction> {
         let facts = self.module(place)?.route_facts.get(usize::from(place.route?))?;
         match &facts.jurisdiction {
-            Some(Need::Elsewhere(elsewhere @ (Jurisdiction::Query(_) | Jurisdiction::Header(_) | Jurisdiction::Body(_)))) => {
-                Some(elsewhere)
-            }
+            Some(Need::Elsewhere(
+                elsewhere @ (Jurisdiction::Query(_) | Jurisdiction::Header(_) | Jurisdiction::Body(_)),
+            )) => Some(elsewhere),
             _ => None,
         }
     }

@@ -33,7 +33,11 @@ pub(super) async fn answer(body: Incoming, rules: &Rules) -> Result<Value, Value
     let bytes = Limited::new(body, MAX_QUESTION)
         .collect()
         .await
-        .map_err(|_| wrong(format!("the question is incomplete, or larger than {MAX_QUESTION} bytes")))?
+        .map_err(|_| {
+            wrong(format!(
+                "the question is incomplete, or larger than {MAX_QUESTION} bytes"
+            ))
+        })?
         .to_bytes();
     let request = read(&bytes).map_err(wrong)?;
     let keys = rules.keys();
@@ -66,7 +70,10 @@ fn headers(given: &Map<String, Value>) -> Result<HeaderMap, String> {
         };
         for value in values {
             let value = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
-            fields.append(header.clone(), value.ok_or_else(|| format!("`{name}` has no header's value"))?);
+            fields.append(
+                header.clone(),
+                value.ok_or_else(|| format!("`{name}` has no header's value"))?,
+            );
         }
     }
     Ok(fields)

@@ -27,4 +27,5 @@ mod pipeline;
 mod reload;
 mod requests;
 mod tokens;
+mod tools;
 mod views;

@@ -33,7 +33,10 @@ impl Callers {
         record: &Record<'_>,
         (roles, jurisdictions): (&str, &str),
     ) -> Result<&Known, Unknown> {
-        let there = self.known.get(roles).is_some_and(|inner| inner.contains_key(jurisdictions));
+        let there = self
+            .known
+            .get(roles)
+            .is_some_and(|inner| inner.contains_key(jurisdictions));
         if !there {
             if self.count >= MAX_CALLERS {
                 self.known.clear();

@@ -144,7 +144,9 @@ impl Replay {
     #[must_use]
     pub fn finish(mut self) -> Report {
         self.report.groups = self.groups.into_iter().collect();
-        self.report.groups.sort_by_key(|(group, count)| (group.now, std::cmp::Reverse(*count)));
+        self.report
+            .groups
+            .sort_by_key(|(group, count)| (group.now, std::cmp::Reverse(*count)));
         self.report
     }
 
@@ -183,7 +185,9 @@ impl Replay {
                 (Said::Asks(other), _) if self.asks_the_same(*other, place) => {
                     (!was_allowed).then_some(Reason::JurisdictionMismatch)
                 }
-                _ => return Err("the jurisdiction is in the query, a header or the body, which the line does not hold"),
+                _ => {
+                    return Err("the jurisdiction is in the query, a header or the body, which the line does not hold");
+                }
             },
         };
         self.report.replayed += 1;
@@ -370,5 +374,9 @@ fn roles(record: &Record<'_>) -> String {
         .roles
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default();
-    if list.is_empty() { "no token".into() } else { list.join(", ") }
+    if list.is_empty() {
+        "no token".into()
+    } else {
+        list.join(", ")
+    }
 }

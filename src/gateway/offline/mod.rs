@@ -91,7 +91,9 @@ pub fn explain<'r>(
         Ok(permit) => (Outcome::Allowed, Some(permit)),
         Err(refusal) => (Outcome::Refused(refusal.reason), None),
     };
-    let Steps { lines, fields, hint, .. } = steps;
+    let Steps {
+        lines, fields, hint, ..
+    } = steps;
     Explanation {
         outcome,
         steps: lines,

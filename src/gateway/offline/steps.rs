@@ -154,7 +154,10 @@ impl<'p> Steps<'p> {
 
     fn scope(&mut self, scope: &str, passed: bool) {
         let policy = self.policy;
-        let granted = self.caller.as_deref().and_then(|caller| policy.granted_by(caller, scope));
+        let granted = self
+            .caller
+            .as_deref()
+            .and_then(|caller| policy.granted_by(caller, scope));
         let (text, origin) = match granted {
             Some((role, origin)) if passed => (format!("role `{role}` grants it"), Some(origin.clone())),
             Some((role, origin)) => (
@@ -207,7 +210,12 @@ impl Trace for Steps<'_> {
             Step::Method { allowed, passed } => {
                 let methods: Vec<&str> = allowed.iter().map(Method::as_str).collect();
                 let origin = self.route.clone();
-                self.line_at(*passed, "method", format!("the route has {}", list(&methods)), origin.as_ref());
+                self.line_at(
+                    *passed,
+                    "method",
+                    format!("the route has {}", list(&methods)),
+                    origin.as_ref(),
+                );
             }
             Step::Scope { required: None, .. } => {
                 let origin = self.route.clone();
@@ -261,7 +269,10 @@ fn field(view: &ClassView<'_>) -> Field {
 
 fn place(origin: Option<&Origin>) -> (Option<Arc<str>>, Option<u32>) {
     let known = origin.filter(|origin| origin.line > 0);
-    (known.map(|origin| Arc::clone(&origin.file)), known.map(|origin| origin.line))
+    (
+        known.map(|origin| Arc::clone(&origin.file)),
+        known.map(|origin| origin.line),
+    )
 }
 
 fn list(items: &[&str]) -> String {

@@ -25,7 +25,11 @@ pub(super) fn compare(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         let own = &after.class.class;
         let mut found = Vec::new();
         match find(old, &own.name) {
-            None => found.push(Change::new(Effect::Narrows, Kind::Class, "is new: its fields are masked")),
+            None => found.push(Change::new(
+                Effect::Narrows,
+                Kind::Class,
+                "is new: its fields are masked",
+            )),
             Some(before) => {
                 definition(&before, &after, &mut found);
                 never(&before, &after, &mut found);
@@ -97,14 +101,23 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
         say(Effect::Narrows, format!("is no longer visible to {}", list(&removed)));
     }
     match mask.cmp(&old.mask) {
-        std::cmp::Ordering::Less => say(Effect::Widens, format!("`{}` in place of `{}`", mask.word(), old.mask.word())),
-        std::cmp::Ordering::Greater => say(Effect::Narrows, format!("`{}` in place of `{}`", mask.word(), old.mask.word())),
+        std::cmp::Ordering::Less => say(
+            Effect::Widens,
+            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
+        ),
+        std::cmp::Ordering::Greater => say(
+            Effect::Narrows,
+            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
+        ),
         std::cmp::Ordering::Equal => {}
     }
     let (was, is) = (before.modules(), after.modules());
     let both = common_modules(before.policy, after.policy);
     let of = |a: &BTreeSet<&str>, b: &BTreeSet<&str>| -> Vec<String> {
-        a.difference(b).filter(|name| both.contains(*name)).map(|name| (*name).to_owned()).collect()
+        a.difference(b)
+            .filter(|name| both.contains(*name))
+            .map(|name| (*name).to_owned())
+            .collect()
     };
     for (effect, text, names) in [
         (Effect::Widens, "no longer applies in", of(&was, &is)),
@@ -125,8 +138,16 @@ fn never(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>) {
             role.is_some_and(|role| applied.class.never_to.common(&role.includes) > 0)
         };
         let change = match (hit(before), hit(after)) {
-            (true, false) => Change::new(Effect::Widens, Kind::Field, "no longer keeps it from a caller who has other roles too"),
-            (false, true) => Change::new(Effect::Narrows, Kind::Field, "keeps it from a caller, whatever other roles it has"),
+            (true, false) => Change::new(
+                Effect::Widens,
+                Kind::Field,
+                "no longer keeps it from a caller who has other roles too",
+            ),
+            (false, true) => Change::new(
+                Effect::Narrows,
+                Kind::Field,
+                "keeps it from a caller, whatever other roles it has",
+            ),
             _ => continue,
         };
         found.push(change.role(name));
@@ -149,7 +170,11 @@ fn seen(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>) {
                 continue;
             }
             let names: Vec<&str> = modules.iter().map(String::as_str).collect();
-            let place = if names.len() == applies.len() { String::new() } else { format!(" in {}", list(&names)) };
+            let place = if names.len() == applies.len() {
+                String::new()
+            } else {
+                format!(" in {}", list(&names))
+            };
             found.push(Change::new(effect, Kind::Field, format!("{text}{place}")).role(name));
         }
     }

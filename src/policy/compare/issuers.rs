@@ -46,11 +46,14 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
         claims,
     } = new.rules;
     let mut say = |effect, text: String| {
-        changes.push(Change::new(effect, Kind::Identity, format!("issuer `{issuer}`: {text}")));
+        changes.push(Change::new(
+            effect,
+            Kind::Identity,
+            format!("issuer `{issuer}`: {text}"),
+        ));
     };
-    let names = |rules: &IssuerRules| -> Vec<String> {
-        rules.algorithms.iter().map(|one| one.as_str().to_owned()).collect()
-    };
+    let names =
+        |rules: &IssuerRules| -> Vec<String> { rules.algorithms.iter().map(|one| one.as_str().to_owned()).collect() };
     let (old_algorithms, new_algorithms) = (names(old.rules), names(new.rules));
     debug_assert_eq!(algorithms.len(), new_algorithms.len());
     for (what, before, after) in [

@@ -122,7 +122,11 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         allow_from,
     } = new;
     if let Some((effect, text)) = ranges(old.allow_from.as_deref(), allow_from.as_deref()) {
-        changes.push(Change::new(effect, Kind::Source, format!("`allow_from` of everyone {text}")));
+        changes.push(Change::new(
+            effect,
+            Kind::Source,
+            format!("`allow_from` of everyone {text}"),
+        ));
     }
     if old.forward_as != *forward_as {
         changes.push(Change::new(
@@ -248,11 +252,18 @@ fn ranges(old: Option<&[IpNet]>, new: Option<&[IpNet]>) -> Option<(Effect, Strin
 /// What is in one list and not in the other: added, removed.
 fn difference<'t>(old: &'t [String], new: &'t [String]) -> (Vec<&'t str>, Vec<&'t str>) {
     let missing = |from: &'t [String], other: &[String]| -> Vec<&'t str> {
-        from.iter().filter(|item| !other.contains(item)).map(String::as_str).collect()
+        from.iter()
+            .filter(|item| !other.contains(item))
+            .map(String::as_str)
+            .collect()
     };
     (missing(new, old), missing(old, new))
 }
 
 fn list(items: &[&str]) -> String {
-    items.iter().map(|item| format!("`{item}`")).collect::<Vec<_>>().join(", ")
+    items
+        .iter()
+        .map(|item| format!("`{item}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

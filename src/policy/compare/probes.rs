@@ -91,7 +91,9 @@ fn meet(shapes: &mut BTreeMap<Shape, Vec<Segment>>) -> bool {
 fn together(a: &[Segment], b: &[Segment]) -> Option<Vec<Segment>> {
     (0..a.len().max(b.len()))
         .map(|at| match (a.get(at), b.get(at)) {
-            (Some(Segment::Literal(one)), Some(Segment::Literal(other))) => (one == other).then(|| a.get(at).cloned())?,
+            (Some(Segment::Literal(one)), Some(Segment::Literal(other))) => {
+                (one == other).then(|| a.get(at).cloned())?
+            }
             (Some(Segment::Parameter(_)), Some(other)) => Some(other.clone()),
             (Some(one), _) => Some(one.clone()),
             (None, other) => other.cloned(),
@@ -102,7 +104,12 @@ fn together(a: &[Segment], b: &[Segment]) -> Option<Vec<Segment>> {
 /// A segment that no literal is, however letters are folded.
 fn unused(shapes: &BTreeMap<Shape, Vec<Segment>>) -> String {
     let mut text = String::from("x");
-    while shapes.keys().flatten().flatten().any(|literal| literal.to_lowercase() == text) {
+    while shapes
+        .keys()
+        .flatten()
+        .flatten()
+        .any(|literal| literal.to_lowercase() == text)
+    {
         text.push('x');
     }
     text

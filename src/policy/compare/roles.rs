@@ -17,14 +17,23 @@ pub(super) fn compare(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
     exclusive(old, new, changes);
 }
 
-fn came_or_went(name: &Arc<str>, before: Option<&CompiledRole>, after: Option<&CompiledRole>, changes: &mut Vec<Change>) {
+fn came_or_went(
+    name: &Arc<str>,
+    before: Option<&CompiledRole>,
+    after: Option<&CompiledRole>,
+    changes: &mut Vec<Change>,
+) {
     match (before, after) {
         (None, Some(role)) => {
             let change = Change::new(Effect::Neutral, Kind::Role, "is new");
             changes.push(change.role(name).at(&role.role.origin));
         }
         (Some(role), None) => {
-            let change = Change::new(Effect::Narrows, Kind::Role, "is gone: a token that has no other is refused");
+            let change = Change::new(
+                Effect::Narrows,
+                Kind::Role,
+                "is gone: a token that has no other is refused",
+            );
             changes.push(change.role(name).at(&role.role.origin));
         }
         (Some(_), Some(after)) => {
@@ -63,10 +72,17 @@ fn modules(
                 Kind::Role,
                 "no longer keeps a caller out who has other roles too",
             ),
-            (false, true) => Change::new(Effect::Narrows, Kind::Role, "keeps a caller out, whatever other roles it has"),
+            (false, true) => Change::new(
+                Effect::Narrows,
+                Kind::Role,
+                "keeps a caller out, whatever other roles it has",
+            ),
             _ => continue,
         };
-        let origin = after.or(before).map(|role| role.role.origin.clone()).unwrap_or_default();
+        let origin = after
+            .or(before)
+            .map(|role| role.role.origin.clone())
+            .unwrap_or_default();
         changes.push(change.role(name).module(&module.module.name).at(&origin));
     }
 }
@@ -79,7 +95,10 @@ fn addresses(name: &Arc<str>, before: Option<&CompiledRole>, after: Option<&Comp
         return;
     }
     if let Some((effect, text)) = ranges(was.as_deref(), is.as_deref()) {
-        let origin = after.or(before).map(|role| role.role.origin.clone()).unwrap_or_default();
+        let origin = after
+            .or(before)
+            .map(|role| role.role.origin.clone())
+            .unwrap_or_default();
         let change = Change::new(effect, Kind::Source, format!("`allow_from` {text}"));
         changes.push(change.role(name).at(&origin));
     }
@@ -103,7 +122,8 @@ fn exclusive(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         let implied = |&(c, d, same): &(&str, &str, Effect)| {
             same == effect
                 && (a, b) != (c, d)
-                && ((includes(policy, a, c) && includes(policy, b, d)) || (includes(policy, a, d) && includes(policy, b, c)))
+                && ((includes(policy, a, c) && includes(policy, b, d))
+                    || (includes(policy, a, d) && includes(policy, b, c)))
         };
         if differing.iter().any(implied) {
             continue;

@@ -42,7 +42,11 @@ pub(super) fn compare(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
             }
         };
         if below != here {
-            changes.extend(below.into_iter().map(place(format!("{}/*", probe.text.trim_end_matches('/')))));
+            changes.extend(
+                below
+                    .into_iter()
+                    .map(place(format!("{}/*", probe.text.trim_end_matches('/')))),
+            );
         }
         changes.extend(here.into_iter().map(place(probe.text)));
     }
@@ -124,7 +128,11 @@ fn who(
     changes: &mut Vec<Change>,
 ) {
     match (is_public(before), is_public(after)) {
-        (false, true) => changes.push(Change::new(Effect::Widens, Kind::Access, "anybody may ask, without a token")),
+        (false, true) => changes.push(Change::new(
+            Effect::Widens,
+            Kind::Access,
+            "anybody may ask, without a token",
+        )),
         (true, false) => changes.push(Change::new(Effect::Narrows, Kind::Access, "a token is needed")),
         _ => {}
     }
@@ -178,7 +186,11 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
     }
     changes.extend(jurisdictions(before, after).map(|(effect, text)| asks(effect, text)));
     if conditions(before.route) != conditions(after.route) {
-        let effect = if conditions(before.route).is_empty() { Effect::Narrows } else { Effect::Widens };
+        let effect = if conditions(before.route).is_empty() {
+            Effect::Narrows
+        } else {
+            Effect::Widens
+        };
         changes.push(asks(effect, "its condition is another".into()));
     }
     for (effect, text) in keys(before.route.idempotency.as_ref(), idempotency.as_ref()) {
@@ -247,21 +259,31 @@ fn jurisdictions(before: &Rule<'_>, after: &Rule<'_>) -> Option<(Effect, String)
     };
     match (&before.facts.jurisdiction, &after.facts.jurisdiction) {
         (None, None) => None,
-        (None, Some(_)) => Some((Effect::Narrows, format!("asks for a jurisdiction, `{}`", written(after)))),
+        (None, Some(_)) => Some((
+            Effect::Narrows,
+            format!("asks for a jurisdiction, `{}`", written(after)),
+        )),
         (Some(_), None) => Some((Effect::Widens, "asks for no jurisdiction any more".into())),
         (Some(Need::Segment(_)), Some(Need::Segment(_))) if place(before) == place(after) => None,
         (Some(Need::Elsewhere(Jurisdiction::Fixed(old))), Some(Need::Elsewhere(Jurisdiction::Fixed(new)))) => {
             let (added, removed) = difference(old, new);
             match (added.as_slice(), removed.as_slice()) {
                 ([], []) => None,
-                ([], removed) => Some((Effect::Narrows, format!("jurisdiction {} will not do any more", list(removed)))),
+                ([], removed) => Some((
+                    Effect::Narrows,
+                    format!("jurisdiction {} will not do any more", list(removed)),
+                )),
                 (added, _) => Some((Effect::Widens, format!("jurisdiction {} will do", list(added)))),
             }
         }
         (Some(Need::Elsewhere(old)), Some(Need::Elsewhere(new))) if old == new => None,
         _ => Some((
             Effect::Widens,
-            format!("reads the jurisdiction from `{}` in place of `{}`", written(after), written(before)),
+            format!(
+                "reads the jurisdiction from `{}` in place of `{}`",
+                written(after),
+                written(before)
+            ),
         )),
     }
 }
@@ -291,7 +313,10 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
         std::cmp::Ordering::Equal => {}
     }
     if before.transaction_id != *transaction_id {
-        found.push((Effect::Widens, "takes the transaction id from another place of the answer".into()));
+        found.push((
+            Effect::Widens,
+            "takes the transaction id from another place of the answer".into(),
+        ));
     }
     found
 }
@@ -330,8 +355,16 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
     }
     for (was, is, what) in [
         (before.path_parameters, *path_parameters, "`;` parameters in paths pass"),
-        (before.forward_token, *forward_token, "the backend gets the caller's token"),
-        (before.unmaskable.pass_all, *pass_all, "whatever cannot be masked passes"),
+        (
+            before.forward_token,
+            *forward_token,
+            "the backend gets the caller's token",
+        ),
+        (
+            before.unmaskable.pass_all,
+            *pass_all,
+            "whatever cannot be masked passes",
+        ),
     ] {
         match (was, is) {
             (false, true) => found.push((Effect::Widens, what.to_owned())),
