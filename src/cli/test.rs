@@ -93,9 +93,12 @@ fn run_all(ruling: Ruling, tests: &[PolicyTest]) -> Vec<Run<'_>> {
 /// Compares what came with what was expected. An answer that cannot be masked is an answer of its own.
 fn compare(test: &PolicyTest, explanation: &Explanation) -> Vec<Miss> {
     let masked = test.response.as_ref().and_then(|response| explanation.mask(response));
-    let told = json!(explanation.told());
-    let (mut decision, mut status, mut error) =
-        (told["decision"].clone(), told["status"].clone(), told["error"].clone());
+    let outcome = explanation.outcome;
+    let (mut decision, mut status, mut error) = (
+        json!(outcome.decision()),
+        json!(explanation.status()),
+        json!(outcome.error()),
+    );
     if let Some(Err((reason, code))) = &masked {
         (decision, status, error) = (json!(reason.decision()), json!(code), json!(reason.code()));
     }

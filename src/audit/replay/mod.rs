@@ -160,7 +160,7 @@ impl Replay {
         let call = call(record)?;
         let key = caller_of(record, was_allowed)?;
         if record.user_id.is_none() && decision == Reason::SourceNotAllowed.decision() {
-            return self.from_elsewhere(&call);
+            return self.out_of_range(&call);
         }
         let same_policy = record.policy_version.as_deref() == Some(&*self.old.version);
         let (before, after) = match key {
@@ -196,7 +196,7 @@ impl Replay {
     }
 
     /// A request from an address that nobody may ask from: who it was is not known.
-    fn from_elsewhere(&mut self, call: &Call) -> Result<(), Unknown> {
+    fn out_of_range(&mut self, call: &Call) -> Result<(), Unknown> {
         if self.new.admits(call.source) {
             return Err("the caller is not in the line");
         }

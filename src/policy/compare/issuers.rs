@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, Effect, Kind, difference, list};
-use crate::identity::{ClaimNames, IssuerRules};
+use crate::identity::{Algorithm, ClaimNames, IssuerRules};
 
 /// An issuer with a name for its keys, equal for equal keys. The name is compared and never shown.
 #[derive(Debug)]
