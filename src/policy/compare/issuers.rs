@@ -52,10 +52,8 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
             format!("issuer `{issuer}`: {text}"),
         ));
     };
-    let names =
-        |rules: &IssuerRules| -> Vec<String> { rules.algorithms.iter().map(|one| one.as_str().to_owned()).collect() };
-    let (old_algorithms, new_algorithms) = (names(old.rules), names(new.rules));
-    debug_assert_eq!(algorithms.len(), new_algorithms.len());
+    let names = |list: &[Algorithm]| -> Vec<String> { list.iter().map(|one| one.as_str().to_owned()).collect() };
+    let (old_algorithms, new_algorithms) = (names(&old.rules.algorithms), names(algorithms));
     for (what, before, after) in [
         ("audience", &old.rules.audiences, audiences),
         ("algorithm", &old_algorithms, &new_algorithms),
