@@ -277,7 +277,8 @@ fn schemas_know_every_key_of_the_shipped_files() {
     let folder = tempfile::tempdir().unwrap();
     let (good, schema) = tollgate(&["schema", "policy"], folder.path());
     assert!(good);
-    for path in files("policies", ".yaml") {
+    let tests = |path: &PathBuf| path.to_string_lossy().ends_with("-tests.yaml");
+    for path in files("policies", ".yaml").into_iter().filter(|path| !tests(path)) {
         let value: serde_json::Value = serde_yaml::from_str(&read(&path)).unwrap();
         for key in value.as_object().unwrap().keys() {
             assert!(schema.contains(&format!("\"{key}\"")), "{}: `{key}`", path.display());

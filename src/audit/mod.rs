@@ -15,6 +15,8 @@
 pub mod chain;
 mod entry;
 mod line;
+pub mod read;
+pub mod replay;
 pub mod verify;
 
 pub use chain::{Hash, Link};

@@ -1,19 +1,25 @@
 //! The command line: one file per command (interface, section 1).
 //!
-//! Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 denied.
+//! Exit codes: 0 done, 1 problems found, 2 wrong usage, 3 denied, 4 access widens.
 
 mod audit;
 mod check;
+mod diff;
 mod explain;
+mod matrix;
+mod progress;
 mod schema;
 mod serve;
+mod table;
+mod test;
 mod token;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config::{Problem, Severity};
+use crate::config::{self, Gateway, Problem, Severity};
+use crate::server::prepare::{self, Ruling};
 
 /// Authorization gateway for billing backends that cannot be changed.
 #[derive(Debug, Parser)]
@@ -35,6 +41,12 @@ enum Command {
     Check(check::Check),
     /// Decide a request offline and show each step.
     Explain(explain::Explain),
+    /// Run cases that say what the policy decides.
+    Test(test::Test),
+    /// Print who may do what, and which fields each role sees.
+    Matrix(matrix::Matrix),
+    /// Print what another policy would change, and which past requests it would decide otherwise.
+    Diff(diff::Diff),
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -61,6 +73,9 @@ pub fn main() -> ExitCode {
         Command::Serve { config } => serve::run(&config),
         Command::Check(check) => check.run(),
         Command::Explain(explain) => explain.run(),
+        Command::Test(test) => test.run(),
+        Command::Matrix(matrix) => matrix.run(),
+        Command::Diff(diff) => diff.run(),
         Command::Audit(audit) => audit.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
@@ -79,6 +94,14 @@ const FAINT: anstyle::Style = anstyle::Style::new().dimmed();
 /// Environment variables, for `${NAME}` in the gateway file.
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The gateway file and the policy that it names; if they do not load, their problems are printed.
+fn load(config: &Path) -> Option<(Gateway, Ruling)> {
+    config::load_gateway(config, &environment)
+        .and_then(|(gateway, _)| prepare::policy(&gateway, None).map(|ruling| (gateway, ruling)))
+        .map_err(|problems| print_problems(&problems))
+        .ok()
 }
 
 /// Prints problems for a person, each with the line that it is about.

@@ -140,6 +140,11 @@ impl<'a> Fields<'a> {
         values::size(&self.scalar(name)?.text).ok()
     }
 
+    /// Any value, as JSON.
+    pub(super) fn json(&self, name: &str) -> Option<serde_json::Value> {
+        self.get(name).map(Node::to_json)
+    }
+
     fn scalar(&self, name: &str) -> Option<&'a Scalar> {
         match self.get(name).map(|node| &node.value) {
             Some(Value::Scalar(scalar)) => Some(scalar),

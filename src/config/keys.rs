@@ -1,5 +1,6 @@
 //! Where the keys come from with which an issuer's tokens are verified, and the files that a policy names besides itself.
 
+use aws_lc_rs::digest::{Context, SHA256};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,6 +35,25 @@ pub enum KeySource {
         /// Authorities (PEM) in place of the system's.
         ca: Option<Vec<u8>>,
     },
+}
+
+impl KeySource {
+    /// A name that is equal for equal keys, wherever they stand, and says nothing of them.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let parts: [&[u8]; 3] = match self {
+            Self::PublicKey(bytes, _) => [b"public key", bytes, &[]],
+            Self::Secret(bytes, _) => [b"secret", bytes, &[]],
+            Self::JwksFile(bytes, _) => [b"key set", bytes, &[]],
+            Self::JwksUrl { url, ca } => [b"address", url.as_bytes(), ca.as_deref().unwrap_or_default()],
+        };
+        let mut context = Context::new(&SHA256);
+        for part in parts {
+            context.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(part);
+        }
+        format!("{:?}", context.finish())
+    }
 }
 
 /// Names the source and shows nothing of it: debug output ends up in logs.

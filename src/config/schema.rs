@@ -101,6 +101,8 @@ impl Printer {
                 "propertyNames": { "pattern": kind.pattern },
                 "additionalProperties": self.shape(of),
             }),
+            Shape::Json => json!({}),
+            Shape::JsonMap => json!({ "type": "object" }),
             Shape::Section(section) => {
                 if !self.definitions.contains_key(section.name) {
                     let body = self.section(section);

@@ -76,6 +76,10 @@ pub(super) enum Shape {
     Named(&'static TextKind, &'static Shape),
     /// A map with fixed keys.
     Section(&'static Section),
+    /// Any value that JSON has too.
+    Json,
+    /// A map of such values.
+    JsonMap,
 }
 
 /// A string that is more than a string.
@@ -149,6 +153,12 @@ impl Walk<'_> {
             },
             Shape::Named(kind, of) => self.named(node, kind, of),
             Shape::Section(section) => self.section(node, section, owner),
+            Shape::Json => {}
+            Shape::JsonMap => {
+                if !matches!(node.value, Value::Map(_)) {
+                    self.expected(node, "a map");
+                }
+            }
         }
     }
 

@@ -83,6 +83,31 @@ impl Scalar {
     }
 }
 
+impl Node {
+    /// The value as JSON. A number that JSON cannot write (`0x1F`, `.inf`) stays the text that it is.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match &self.value {
+            Value::Broken => Json::Null,
+            Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
+            Value::Map(entries) => Json::Object(
+                entries
+                    .iter()
+                    .map(|(key, node)| (key.text.clone(), node.to_json()))
+                    .collect(),
+            ),
+            Value::Scalar(scalar) => match scalar.kind() {
+                Kind::Null => Json::Null,
+                Kind::Flag => Json::Bool(scalar.text.eq_ignore_ascii_case("true")),
+                Kind::Number => {
+                    serde_json::from_str(&scalar.text).unwrap_or_else(|_| Json::String(scalar.text.clone()))
+                }
+                Kind::Text => Json::String(scalar.text.clone()),
+            },
+        }
+    }
+}
+
 /// Integers (also `0o7`, `0xF`) and floats of the core schema.
 fn is_number(text: &str) -> bool {
     if let Some(digits) = text.strip_prefix("0o") {

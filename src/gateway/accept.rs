@@ -124,20 +124,26 @@ pub(super) fn accept(request: Request<Incoming>, two_framings: bool, limits: &Li
         return Err(Reason::BodyTooLarge.into());
     }
     one_framing(&head, two_framings)?;
-    let doubled = head.headers.len() > head.headers.keys_len();
+    once(&head.headers)?;
+    let host = one_host(&head)?;
+    Ok(Accepted { head, host, body })
+}
+
+/// Each field that steers what Tollgate does is there at most once.
+pub(super) fn once(headers: &HeaderMap) -> Result<(), Refusal> {
+    let doubled = headers.len() > headers.keys_len();
     for name in ONCE.iter().filter(|_| doubled) {
-        if head.headers.get_all(name).iter().nth(1).is_some() {
+        if headers.get_all(name).iter().nth(1).is_some() {
             return Err(Refusal::because(
                 Reason::AmbiguousRequest,
                 format!("two `{name}` headers"),
             ));
         }
     }
-    if KEY_NAMES.iter().all(|name| head.headers.contains_key(name)) {
+    if KEY_NAMES.iter().all(|name| headers.contains_key(name)) {
         return Err(Refusal::because(Reason::AmbiguousRequest, "two idempotency headers"));
     }
-    let host = one_host(&head)?;
-    Ok(Accepted { head, host, body })
+    Ok(())
 }
 
 /// RFC 9112, 6.1: a relay accepts exactly one way to tell where the body ends.

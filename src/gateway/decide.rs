@@ -67,11 +67,15 @@ pub(super) async fn decide(
         Decision::NeedsBody(_) => return Err(Refusal::because(Reason::Internal, "asked for the body twice")),
     };
     line.place(permit.place(), permit.route().scope.as_ref());
-    // No route has dry runs yet, so none may be taken for a real one (interface, section 7).
-    match call.query.dry_run() {
-        Ok(false) => {}
-        Ok(true) => return Err(Reason::DryRunUnsupported.into()),
-        Err(fault) => return Err(Refusal::because(Reason::AmbiguousRequest, fault.to_string())),
-    }
+    no_dry_run(call)?;
     Ok((permit, body))
+}
+
+/// No route has dry runs yet, so none may be taken for a real one (interface, section 7).
+pub(super) fn no_dry_run(call: &Call) -> Result<(), Refusal> {
+    match call.query.dry_run() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Reason::DryRunUnsupported.into()),
+        Err(fault) => Err(Refusal::because(Reason::AmbiguousRequest, fault.to_string())),
+    }
 }

@@ -14,6 +14,7 @@ use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::{Claim, Reservation};
 use crate::ledger::{Fingerprint, IdempotencyKey, RecordKey, Verdict};
 use crate::policy::Permit;
+use crate::policy::parts::Idempotency;
 use crate::reason::Reason;
 
 /// What may now be sent, once.
@@ -35,17 +36,12 @@ pub(super) async fn guard(
     permit: &Permit,
     body: Inbound,
 ) -> Result<Turn, Refusal> {
-    let rules = permit.idempotency().filter(|_| call.is_unsafe());
-    let (Some(rules), Some(caller)) = (rules, caller) else {
-        return Ok(unguarded(body));
-    };
-    let key =
-        IdempotencyKey::parse(&call.headers).map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
-    let Some(key) = key else {
-        if rules.required {
+    let key = key(call, permit).inspect_err(|refusal| {
+        if refusal.reason == Reason::IdempotencyKeyMissing {
             shared.metrics.idempotency("missing");
-            return Err(Reason::IdempotencyKeyMissing.into());
         }
+    })?;
+    let (Some((rules, key)), Some(caller)) = (key, caller) else {
         return Ok(unguarded(body));
     };
     let bytes = body.read().await?;
@@ -69,6 +65,22 @@ pub(super) async fn guard(
         Refusal::because(Reason::StoreUnavailable, fault.to_string())
     })?;
     admit(shared, claim, bytes)
+}
+
+/// The key of a write that is to be done once, with the route's rules; none if it is not to be.
+pub(super) fn key<'p>(call: &Call, permit: &'p Permit) -> Result<Option<(&'p Idempotency, IdempotencyKey)>, Refusal> {
+    // A key belongs to somebody: on a public route there is nobody.
+    let asked = call.is_unsafe() && !permit.route().public;
+    let Some(rules) = permit.idempotency().filter(|_| asked) else {
+        return Ok(None);
+    };
+    let key =
+        IdempotencyKey::parse(&call.headers).map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
+    match key {
+        Some(key) => Ok(Some((rules, key))),
+        None if rules.required => Err(Reason::IdempotencyKeyMissing.into()),
+        None => Ok(None),
+    }
 }
 
 fn unguarded(body: Inbound) -> Turn {

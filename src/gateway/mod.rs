@@ -11,6 +11,7 @@ mod guard;
 mod identify;
 mod mask;
 mod normalize;
+pub mod offline;
 mod record;
 mod refusal;
 mod request_id;

@@ -38,16 +38,7 @@ pub(super) fn normalize(
         .path_and_query()
         .cloned()
         .ok_or_else(|| Refusal::from(Reason::AmbiguousPath))?;
-    let path =
-        Path::parse(target.path()).map_err(|fault| Refusal::because(Reason::AmbiguousPath, fault.to_string()))?;
-    if path.has_parameters() && !policy.allows_path_parameters(&path) {
-        return Err(Refusal::because(
-            Reason::AmbiguousPath,
-            "the path has `;` parameters, and the module does not allow them",
-        ));
-    }
-    let query =
-        Query::parse(target.query()).map_err(|fault| Refusal::because(Reason::AmbiguousRequest, fault.to_string()))?;
+    let (path, query) = read_target(policy, target.path(), target.query())?;
     let source = source(&head.headers, peer.address, trusted);
     let mut fields = head.headers;
     headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
@@ -64,4 +55,17 @@ pub(super) fn normalize(
         target,
         host,
     })
+}
+
+/// One path and one query, or none.
+pub(super) fn read_target(policy: &Policy, path: &str, query: Option<&str>) -> Result<(Path, Query), Refusal> {
+    let path = Path::parse(path).map_err(|fault| Refusal::because(Reason::AmbiguousPath, fault.to_string()))?;
+    if path.has_parameters() && !policy.allows_path_parameters(&path) {
+        return Err(Refusal::because(
+            Reason::AmbiguousPath,
+            "the path has `;` parameters, and the module does not allow them",
+        ));
+    }
+    let query = Query::parse(query).map_err(|fault| Refusal::because(Reason::AmbiguousRequest, fault.to_string()))?;
+    Ok((path, query))
 }

@@ -42,6 +42,11 @@ impl Keyring {
             .is_some_and(|(_, held)| Arc::ptr_eq(held, keys))
     }
 
+    /// What the tokens of each issuer must be like.
+    pub fn rules(&self) -> impl Iterator<Item = &IssuerRules> {
+        self.issuers.iter().map(|(rules, _)| &**rules)
+    }
+
     /// Whether any token could be good.
     #[must_use]
     pub fn has_usable_key(&self) -> bool {

@@ -48,7 +48,7 @@ impl Authority {
             restricted.union(&role.restricted);
             granted.union(&role.granted);
             named.union(&role.named);
-            roles.push(Arc::clone(&role.name));
+            roles.push(Arc::clone(&role.role.name));
             allow_from.extend(role.allow_from.iter().cloned());
         }
         if policy.exclusive.iter().any(|set| set.common(&held) > 1) {

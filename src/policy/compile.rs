@@ -68,7 +68,7 @@ impl Policy {
         let role_index = roles
             .iter()
             .enumerate()
-            .map(|(at, role)| (Arc::clone(&role.name), at))
+            .map(|(at, role)| (Arc::clone(&role.role.name), at))
             .collect();
         let exclusive = parts
             .exclusive_roles
@@ -172,7 +172,7 @@ fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>
         }
         let allow_from = role.allow_from.as_ref().map(|ranges| ranges.clone().into());
         roles.push(CompiledRole {
-            name: Arc::clone(&role.name),
+            role: role.clone(),
             includes,
             restricted,
             granted,
@@ -196,7 +196,7 @@ fn own_role(parts: &Parts, role: &Role, scopes: &[Arc<str>]) -> CompiledRole {
         )
     };
     CompiledRole {
-        name: Arc::clone(&role.name),
+        role: role.clone(),
         includes: Bits::new(parts.roles.len()),
         restricted: collect(
             parts.modules.len(),

@@ -286,7 +286,7 @@ fn find_route<'p>(policy: &'p Policy, call: &Call, trace: &mut impl Trace) -> Re
 }
 
 /// Whether a route has the method; `HEAD` is a `GET` whose body stays away (RFC 9110, 9.3.2).
-fn takes(route: &Route, method: &Method) -> bool {
+pub(super) fn takes(route: &Route, method: &Method) -> bool {
     route.methods.contains(method) || (method == Method::HEAD && route.methods.contains(&Method::GET))
 }
 
@@ -304,12 +304,12 @@ impl Denial {
 }
 
 impl Policy {
-    fn module(&self, place: Place) -> Option<&CompiledModule> {
+    pub(super) fn module(&self, place: Place) -> Option<&CompiledModule> {
         self.modules.get(usize::from(place.module))
     }
 
     /// How many segments of the path are its module's prefix.
-    fn prefix_depth(&self, call: &Call) -> usize {
+    pub(super) fn prefix_depth(&self, call: &Call) -> usize {
         match self.prefixes.find(&call.path, 0) {
             Found::One(_, depth) => depth,
             Found::Nothing | Found::CaseFolds => 0,
@@ -369,7 +369,7 @@ impl Permit {
         &self.policy
     }
 
-    fn compiled(&self) -> Option<&CompiledModule> {
+    pub(super) fn compiled(&self) -> Option<&CompiledModule> {
         self.policy.module(self.place)
     }
 
@@ -396,7 +396,7 @@ impl Permit {
     #[must_use]
     pub fn mask(&self) -> Option<Mask> {
         let module = self.compiled()?;
-        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.action(class)) {
+        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.hides(class)) {
             return None;
         }
         Some(Mask {
@@ -405,7 +405,8 @@ impl Permit {
         })
     }
 
-    fn action(&self, class: u16) -> bool {
+    /// Whether a class is hidden from this caller.
+    pub(super) fn hides(&self, class: u16) -> bool {
         self.actions.get(usize::from(class)).is_some_and(Option::is_some)
     }
 
@@ -413,7 +414,7 @@ impl Permit {
     #[must_use]
     pub fn hides_headers(&self) -> bool {
         self.compiled()
-            .is_some_and(|module| module.headers.iter().any(|(_, class)| self.action(*class)))
+            .is_some_and(|module| module.headers.iter().any(|(_, class)| self.hides(*class)))
     }
 
     /// The class for which a response header is hidden from this caller.
@@ -423,7 +424,7 @@ impl Permit {
         let headers = &self.compiled()?.headers;
         headers
             .iter()
-            .find(|(own, class)| *own == folded && self.action(*class))
+            .find(|(own, class)| *own == folded && self.hides(*class))
             .map(|(_, class)| *class)
     }
 
@@ -435,7 +436,7 @@ impl Permit {
             .unwrap_or_default();
         classes
             .iter()
-            .filter(|&&class| self.action(class))
+            .filter(|&&class| self.hides(class))
             .filter_map(|&class| self.policy.classes.get(usize::from(class)))
             .map(|class| &class.class.name)
     }

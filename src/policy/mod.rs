@@ -4,18 +4,22 @@
 //! [`evaluate()`] for the steps that a request meets (interface, section 4). Only [`evaluate()`] makes a
 //! [`Permit`], and nothing is forwarded without one (invariant 4). Everything unknown is denied.
 //!
-//! No clock, no I/O, no HTTP: the same function serves the gateway and `tollgate explain`.
+//! No clock, no I/O, no HTTP: the same function serves the gateway and `tollgate explain`. What authors ask of a policy as
+//! a whole is answered from the same tables: [`matrix`] says who may do what, [`compare`] what another policy would change.
 
 mod authority;
 pub mod bits;
+pub mod compare;
 mod compile;
 pub mod condition;
 mod evaluate;
 pub mod matcher;
+pub mod matrix;
 pub mod parts;
 pub mod pattern;
 #[cfg(test)]
 mod tests;
+mod why;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -26,7 +30,7 @@ use std::sync::Arc;
 use crate::masking::{Action, Selectors};
 use bits::Bits;
 use matcher::Matcher;
-use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module};
+use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role};
 
 pub use authority::Authority;
 pub use compile::CompileFault;
@@ -34,6 +38,7 @@ pub use condition::Condition;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
+pub use why::{ClassView, Why};
 
 /// What masking does to each class of fields for one caller, by class index; `None` = visible.
 pub type Actions = Arc<[Option<Action>]>;
@@ -59,7 +64,7 @@ pub struct Policy {
 
 #[derive(Debug)]
 struct CompiledRole {
-    name: Arc<str>,
+    role: Role,
     /// The role itself and everything that it inherits, at any distance.
     includes: Bits,
     restricted: Bits,

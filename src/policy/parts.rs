@@ -220,3 +220,15 @@ pub enum MaskAction {
     #[default]
     Remove,
 }
+
+impl MaskAction {
+    /// As authors write it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Redact => "redact",
+            Self::Null => "null",
+            Self::Remove => "remove",
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The admin port: metrics, probes, reload. For operators and machines on this host, never for browsers.
+//! The admin port: metrics, probes, reload, questions about the policy in force. For operators and machines on this host, never for browsers.
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::explain;
 use super::listen::{Listener, Stream};
 use super::reload::{Cause, Reloader};
 
@@ -47,7 +48,7 @@ pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>) {
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
                 let reloader = Arc::clone(&reloader);
-                async move { Ok::<_, Infallible>(answer(&request, &reloader)) }
+                async move { Ok::<_, Infallible>(answer(request, &reloader).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -60,8 +61,8 @@ pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, reloader: &Reloader) -> Response<Full<Bytes>> {
-    if is_browser(request) {
+async fn answer(request: Request<Incoming>, reloader: &Reloader) -> Response<Full<Bytes>> {
+    if is_browser(&request) {
         return text(StatusCode::FORBIDDEN, "the admin port is not for browsers\n");
     }
     match (request.method(), request.uri().path()) {
@@ -76,8 +77,12 @@ fn answer(request: &Request<Incoming>, reloader: &Reloader) -> Response<Full<Byt
                 &json!({ "result": "refused", "problems": problems }),
             ),
         },
+        (&Method::POST, "/-/explain") => match explain::answer(request.into_body(), &reloader.rules()).await {
+            Ok(told) => json_answer(StatusCode::OK, &told),
+            Err(fault) => json_answer(StatusCode::BAD_REQUEST, &fault),
+        },
         (_, "/livez" | "/readyz" | "/healthz" | "/metrics" | "/-/policy") => not_allowed("GET"),
-        (_, "/-/reload") => not_allowed("POST"),
+        (_, "/-/reload" | "/-/explain") => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod connection;
+mod explain;
 mod listen;
 mod patience;
 pub mod prepare;

@@ -160,6 +160,11 @@ impl Reloader {
         paths
     }
 
+    /// The rules in force.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.shared.rules.load_full()
+    }
+
     /// No new work is taken.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);

@@ -28,4 +28,5 @@ mod pipeline;
 mod reload;
 mod requests;
 mod tokens;
+mod tools;
 mod views;

@@ -1,0 +1,277 @@
+//! A request decided offline, step by step, with everything that a person wants to know of it.
+//!
+//! `explain`, `test` and the admin port ask here. No second engine: each step is the gateway's own function, in the order
+//! of [`Gateway::answer`](super::Gateway::answer). What needs a network, a disk or a signature is left out: a token is its
+//! claims, and a key that came before is not known.
+
+mod steps;
+
+use http::{HeaderMap, Method, Uri};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::accept::{METHODS, once};
+use super::decide::no_dry_run;
+use super::guard::key;
+use super::normalize::read_target;
+use super::refusal::{Refusal, status};
+use crate::call::{Call, headers};
+use crate::identity::{self, IssuerRules};
+use crate::masking::{Format, Masker};
+use crate::policy::{Authority, Decision, Permit, Policy, evaluate, route};
+use crate::reason::{Outcome, Reason};
+use steps::Steps;
+
+pub use steps::{Field, Line};
+
+/// A request as a person writes it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What the token says; without claims there is no token.
+    pub claims: Option<Map<String, Value>>,
+    /// The method.
+    pub method: Method,
+    /// The path with its query, or a URL.
+    pub url: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Where it comes from.
+    pub source: IpAddr,
+}
+
+/// What was decided, and each step on the way.
+#[derive(Debug)]
+pub struct Explanation {
+    /// What a client and the audit log are told; not `Abandoned`.
+    pub outcome: Outcome,
+    /// The steps, up to the first that fails.
+    pub steps: Vec<Line>,
+    /// Each class of fields that applies to the answer; empty when the request is denied.
+    pub fields: Vec<Field>,
+    /// What would have to change.
+    pub hint: Option<String>,
+    permit: Option<Permit>,
+}
+
+/// An explanation for programs.
+#[derive(Debug, Serialize)]
+pub struct Told<'e> {
+    decision: &'static str,
+    error: Option<&'static str>,
+    status: u16,
+    steps: &'e [Line],
+    masked: Vec<&'e str>,
+    fields: &'e [Field],
+    hint: Option<&'e str>,
+}
+
+/// A backend's answer as this caller would have it.
+#[derive(Debug)]
+pub struct Masked {
+    /// The body.
+    pub body: Value,
+    /// The classes of which something was masked.
+    pub classes: Vec<Arc<str>>,
+}
+
+/// Decides.
+#[must_use]
+pub fn explain<'r>(
+    policy: &Arc<Policy>,
+    issuers: impl IntoIterator<Item = &'r IssuerRules>,
+    request: &Request,
+) -> Explanation {
+    let mut steps = Steps::new(policy);
+    let decided = walk(policy, issuers, request, &mut steps);
+    let (outcome, permit) = match decided {
+        Ok(permit) => (Outcome::Allowed, Some(permit)),
+        Err(refusal) => (Outcome::Refused(refusal.reason), None),
+    };
+    let Steps {
+        lines, fields, hint, ..
+    } = steps;
+    Explanation {
+        outcome,
+        steps: lines,
+        fields,
+        hint,
+        permit,
+    }
+}
+
+fn walk<'r>(
+    policy: &Arc<Policy>,
+    issuers: impl IntoIterator<Item = &'r IssuerRules>,
+    request: &Request,
+    steps: &mut Steps<'_>,
+) -> Result<Permit, Refusal> {
+    let call = read(policy, request).inspect_err(|refusal| steps.refused("request", refusal))?;
+    steps.line(true, "request", format!("{} {}", call.method, call.path.decoded()));
+    if !policy.admits(call.source) {
+        let text = format!("{} is not in the policy's `allow_from`", call.source);
+        steps.line(false, "source", text);
+        return Err(Reason::SourceNotAllowed.into());
+    }
+    let caller = identify(policy, issuers, request, steps)?;
+    if let Some(caller) = &caller
+        && !caller.admits(call.source)
+    {
+        steps.not_from(caller, call.source);
+        return Err(Reason::SourceNotAllowed.into());
+    }
+    steps.line(true, "source", call.source.to_string());
+    steps.place = route(policy, &call).ok().map(|(place, _)| place);
+    let mut decision = evaluate(policy, &call, caller.as_deref(), Timestamp::now(), steps);
+    if let Decision::NeedsBody(pending) = decision {
+        decision = pending.resume(&request.body, steps);
+    }
+    let permit = match decision {
+        Decision::Allow(permit) => permit,
+        Decision::Deny(denial) => {
+            steps.hint(&denial);
+            return Err(denial.into());
+        }
+        Decision::NeedsBody(_) => return Err(Refusal::because(Reason::Internal, "asked for the body twice")),
+    };
+    no_dry_run(&call).inspect_err(|refusal| steps.refused("dry run", refusal))?;
+    let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
+    steps.allowed(&permit, found.map(|(rules, _)| rules));
+    Ok(permit)
+}
+
+/// The call as the gateway would make it.
+fn read(policy: &Policy, request: &Request) -> Result<Call, Refusal> {
+    if !METHODS.contains(&request.method) {
+        return Err(Refusal::methods(Reason::UnsupportedMethod, METHODS.to_vec()));
+    }
+    once(&request.headers)?;
+    let (target, host) = match request.url.split_once("://") {
+        None => (request.url.clone(), String::new()),
+        Some(_) => {
+            let malformed = |_| Refusal::because(Reason::AmbiguousRequest, "the URL is malformed");
+            let url: Uri = request.url.parse().map_err(malformed)?;
+            let host = url.authority().map(ToString::to_string).unwrap_or_default();
+            let target = url.path_and_query().map_or_else(|| "/".into(), ToString::to_string);
+            (target, host)
+        }
+    };
+    let (path, query) = match target.split_once('?') {
+        None => (target.as_str(), None),
+        Some((path, query)) => (path, Some(query)),
+    };
+    let (path, query) = read_target(policy, path, query)?;
+    let mut fields = request.headers.clone();
+    headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), false);
+    Ok(Call {
+        method: request.method.clone(),
+        path,
+        query,
+        host: host.to_ascii_lowercase().into(),
+        headers: fields,
+        source: request.source.to_canonical(),
+    })
+}
+
+fn identify<'r>(
+    policy: &Policy,
+    issuers: impl IntoIterator<Item = &'r IssuerRules>,
+    request: &Request,
+    steps: &mut Steps<'_>,
+) -> Result<Option<Arc<Authority>>, Refusal> {
+    let Some(claims) = &request.claims else {
+        steps.line(true, "token", "none: only public routes are open".into());
+        return Ok(None);
+    };
+    let caller = identity::caller_of(issuers, claims).map_err(|fault| {
+        steps.line(false, "token", fault.to_string());
+        Refusal::because(fault.reason(), fault.to_string())
+    })?;
+    match Authority::new(policy, caller) {
+        Ok(caller) => {
+            let caller = Arc::new(caller);
+            steps.caller(&caller);
+            Ok(Some(caller))
+        }
+        Err(refused) => {
+            let (reason, caller) = *refused;
+            steps.no_caller(reason, &caller);
+            Err(reason.into())
+        }
+    }
+}
+
+impl Explanation {
+    /// Whether the request would be forwarded.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.permit.is_some()
+    }
+
+    /// The status of the answer; of a backend that is asked nothing is known, and it is taken for 200.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self.outcome {
+            Outcome::Allowed | Outcome::Abandoned => 200,
+            Outcome::Refused(reason) => status(reason).as_u16(),
+        }
+    }
+
+    /// The classes that would be masked.
+    pub fn masked(&self) -> impl Iterator<Item = &str> {
+        self.fields
+            .iter()
+            .filter(|field| field.masked.is_some())
+            .map(|field| &*field.class)
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn told(&self) -> Told<'_> {
+        Told {
+            decision: self.outcome.decision(),
+            error: self.outcome.error(),
+            status: self.status(),
+            steps: &self.steps,
+            masked: self.masked().collect(),
+            fields: &self.fields,
+            hint: self.hint.as_deref(),
+        }
+    }
+
+    /// What this caller would have of a backend's answer; none when the backend would not be asked.
+    ///
+    /// # Errors
+    /// The answer cannot be masked: why, and the status of the answer in its place.
+    pub fn mask(&self, answer: &Value) -> Option<Result<Masked, (Reason, u16)>> {
+        let permit = self.permit.as_ref()?;
+        let Some(mask) = permit.mask() else {
+            let body = answer.clone();
+            return Some(Ok(Masked {
+                body,
+                classes: Vec::new(),
+            }));
+        };
+        let bytes = serde_json::to_vec(answer).unwrap_or_default();
+        let mut masker = Masker::new(mask, Format::Json);
+        let mut out = Vec::new();
+        let fed = masker
+            .feed(&bytes, &mut out)
+            .and_then(|()| masker.finish(&mut out))
+            .ok();
+        let Some(body) = fed.and_then(|()| serde_json::from_slice(&out).ok()) else {
+            let reason = Reason::UnmaskableResponse;
+            return Some(Err((reason, status(reason).as_u16())));
+        };
+        let names = permit.policy().class_names().zip(masker.tally());
+        let classes = names.filter(|(_, count)| **count > 0).map(|(name, _)| Arc::clone(name));
+        Some(Ok(Masked {
+            body,
+            classes: classes.collect(),
+        }))
+    }
+}

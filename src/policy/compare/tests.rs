@@ -1,0 +1,526 @@
+//! Edits of one policy, and what is said of each. After a change of wording `INSTA_UPDATE=always cargo test --lib compare`
+//! writes what is said now; read the difference before it is committed.
+
+use super::*;
+use crate::config::load_policy;
+use proptest::prelude::*;
+use std::fmt::Write as _;
+use tempfile::TempDir;
+
+const BASE: &str = r#"
+version: 1
+identity:
+  issuers:
+    - issuer: https://idp.example
+      audience: billing
+      public_key: key.pem
+      algorithms: [ES256]
+      max_lifetime: 30m
+  forward_as: { X-User: user }
+roles:
+  reader: { scopes: [accounts:read, "reports:*"] }
+  clerk: { inherits: [reader], scopes: [accounts:write] }
+  auditor: { scopes: ["*:read", audit:read], restricted_modules: [payments] }
+  payer: { scopes: [payments:write, pii:read], allow_from: [10.0.0.0/8] }
+exclusive_roles:
+  - [clerk, payer]
+modules:
+  accounts:
+    prefix: /api/accounts
+    upstream: billing
+    jurisdiction: { from: "query:county" }
+    routes:
+      - { methods: [GET], scope: accounts:read }
+      - { path: "/{id}", methods: [GET, PUT], scope: accounts:write }
+      - { path: /help, methods: [GET], public: true }
+  payments:
+    prefix: /api/payments
+    upstream: billing
+    routes:
+      - path: /{county}/run
+        methods: [POST]
+        scope: payments:write
+        jurisdiction: { from: "path:county" }
+        idempotency: { required: true, transaction_id: /id, keep: 35d, on_duplicate: conflict }
+      - { path: /archive, methods: [GET], scope: payments:read, jurisdiction: { fixed: [A, B] } }
+  audit:
+    prefix: /audit
+    upstream: archive
+    unmaskable: [application/pdf]
+    routes:
+      - { methods: [GET], scope: audit:read }
+fields:
+  pii:
+    names: [ssn, phone]
+    headers: [X-Customer]
+    visible_to: [pii:read]
+    never_to: [reader]
+    mask: redact
+  balance:
+    names: [balance]
+    visible_to: [accounts:write, audit:read]
+    modules: [accounts, audit]
+allow_from: [10.0.0.0/8, 192.168.0.0/16]
+"#;
+
+/// What is replaced by what.
+type Edit = (&'static str, &'static str);
+
+const EDITS: &[(&str, &[Edit])] = &[
+    ("nothing", &[]),
+    (
+        "order and spacing",
+        &[(
+            "allow_from: [10.0.0.0/8, 192.168.0.0/16]",
+            "allow_from: [192.168.0.0/16, 10.128.0.0/9, 10.0.0.0/9]",
+        )],
+    ),
+    (
+        "a scope more",
+        &[("[payments:write, pii:read]", "[payments:write, pii:read, audit:read]")],
+    ),
+    ("a scope less", &[("[accounts:read, \"reports:*\"]", "[\"reports:*\"]")]),
+    (
+        "a wildcard",
+        &[(
+            "scopes: [accounts:write] }",
+            "scopes: [accounts:write, \"payments:*\"] }",
+        )],
+    ),
+    (
+        "a new role",
+        &[(
+            "  payer: {",
+            "  boss: { inherits: [clerk], scopes: [audit:read] }\n  payer: {",
+        )],
+    ),
+    (
+        "a role less, which kept out and was addressed",
+        &[
+            (
+                "  payer: { scopes: [payments:write, pii:read], allow_from: [10.0.0.0/8] }\n",
+                "  other: { scopes: [payments:write, pii:read] }\n",
+            ),
+            ("  - [clerk, payer]", "  - [clerk, reader]"),
+        ],
+    ),
+    ("an inheritance less", &[("clerk: { inherits: [reader], ", "clerk: { ")]),
+    (
+        "a module is restricted",
+        &[("payer: {", "payer: { restricted_modules: [audit],")],
+    ),
+    (
+        "a module is restricted by inheritance",
+        &[("reader: {", "reader: { restricted_modules: [accounts],")],
+    ),
+    ("a restriction is lifted", &[(", restricted_modules: [payments]", "")]),
+    (
+        "exclusive roles may be held together",
+        &[("exclusive_roles:\n  - [clerk, payer]\n", "")],
+    ),
+    (
+        "more exclusive roles",
+        &[("  - [clerk, payer]", "  - [clerk, payer]\n  - [reader, payer]")],
+    ),
+    ("a role from anywhere", &[(", allow_from: [10.0.0.0/8] }", " }")]),
+    (
+        "a role from more addresses",
+        &[(
+            ", allow_from: [10.0.0.0/8] }",
+            ", allow_from: [10.0.0.0/8, 172.16.0.0/12] }",
+        )],
+    ),
+    (
+        "a role from fewer addresses",
+        &[(", allow_from: [10.0.0.0/8] }", ", allow_from: [10.20.0.0/16] }")],
+    ),
+    (
+        "everyone from anywhere",
+        &[("allow_from: [10.0.0.0/8, 192.168.0.0/16]\n", "")],
+    ),
+    (
+        "a route more",
+        &[(
+            "      - { path: /help,",
+            "      - { path: /all, methods: [DELETE], scope: accounts:write }\n      - { path: /help,",
+        )],
+    ),
+    (
+        "a route less",
+        &[(
+            "      - { path: \"/{id}\", methods: [GET, PUT], scope: accounts:write }\n",
+            "",
+        )],
+    ),
+    ("a method more", &[("[GET, PUT]", "[GET, PUT, DELETE]")]),
+    ("a method less", &[("[GET, PUT]", "[GET]")]),
+    ("another parameter's name", &[("/{id}", "/{account}")]),
+    (
+        "a route that shadows another",
+        &[(
+            "      - { path: /help,",
+            "      - { path: /special, methods: [GET], scope: accounts:read }\n      - { path: /help,",
+        )],
+    ),
+    (
+        "patterns that meet",
+        &[(
+            "      - { path: /archive,",
+            "      - { path: \"/north/{what}\", methods: [POST], scope: accounts:write }\n      - { path: /archive,",
+        )],
+    ),
+    (
+        "a route becomes public",
+        &[(
+            "{ methods: [GET], scope: audit:read }",
+            "{ methods: [GET], public: true }",
+        )],
+    ),
+    (
+        "a public route asks for a scope",
+        &[("public: true", "scope: accounts:write")],
+    ),
+    (
+        "another scope, which one role has too",
+        &[(
+            "methods: [GET], scope: accounts:read",
+            "methods: [GET], scope: reports:read",
+        )],
+    ),
+    ("another prefix", &[("prefix: /audit", "prefix: /audits")]),
+    ("one prefix more", &[("prefix: /audit", "prefix: [/audit, /log]")]),
+    (
+        "another name for a module",
+        &[
+            ("  payments:\n", "  money:\n"),
+            ("restricted_modules: [payments]", "restricted_modules: [accounts]"),
+        ],
+    ),
+    (
+        "no jurisdiction",
+        &[("    jurisdiction: { from: \"query:county\" }\n", "")],
+    ),
+    ("another jurisdiction", &[("query:county", "header:X-County")]),
+    (
+        "a jurisdiction is asked",
+        &[(
+            "scope: audit:read }",
+            "scope: audit:read, jurisdiction: { from: \"query:county\" } }",
+        )],
+    ),
+    ("a fixed jurisdiction more", &[("fixed: [A, B]", "fixed: [A, B, C]")]),
+    ("a fixed jurisdiction less", &[("fixed: [A, B]", "fixed: [A]")]),
+    (
+        "no idempotency",
+        &[(
+            "        idempotency: { required: true, transaction_id: /id, keep: 35d, on_duplicate: conflict }\n",
+            "",
+        )],
+    ),
+    (
+        "an optional key, kept shorter",
+        &[(
+            "required: true, transaction_id: /id, keep: 35d",
+            "required: false, transaction_id: /id, keep: 1d",
+        )],
+    ),
+    (
+        "another transaction id",
+        &[("transaction_id: /id", "transaction_id: /ssn")],
+    ),
+    (
+        "another backend",
+        &[(
+            "    prefix: /audit\n    upstream: archive",
+            "    prefix: /audit\n    upstream: billing",
+        )],
+    ),
+    (
+        "what cannot be masked passes",
+        &[("unmaskable: [application/pdf]", "unmaskable: pass")],
+    ),
+    (
+        "the backend gets the token",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    forward_token: true\n    path_parameters: allow",
+        )],
+    ),
+    ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
+    (
+        "the same fields in other letters, and one more",
+        &[("names: [ssn, phone]", "names: [SSN, pho-ne, mail]")],
+    ),
+    (
+        "exact names",
+        &[("    names: [balance]", "    names: [balance]\n    match: exact")],
+    ),
+    (
+        "a class less",
+        &[(
+            "  balance:\n    names: [balance]\n    visible_to: [accounts:write, audit:read]\n    modules: [accounts, audit]\n",
+            "",
+        )],
+    ),
+    (
+        "a class more",
+        &[("  balance:\n", "  debt: { names: [debt] }\n  balance:\n")],
+    ),
+    (
+        "a class in fewer modules",
+        &[("modules: [accounts, audit]", "modules: [accounts]")],
+    ),
+    (
+        "a class in more modules",
+        &[("modules: [accounts, audit]", "modules: [accounts, audit, payments]")],
+    ),
+    (
+        "visible to one scope more",
+        &[("visible_to: [pii:read]", "visible_to: [pii:read, audit:read]")],
+    ),
+    ("visible to nobody", &[("    visible_to: [pii:read]\n", "")]),
+    (
+        "never to one role more",
+        &[("never_to: [reader]", "never_to: [reader, payer]")],
+    ),
+    ("never to one role less", &[("    never_to: [reader]\n", "")]),
+    (
+        "a weaker mask",
+        &[("    names: [balance]", "    names: [balance]\n    mask: \"null\"")],
+    ),
+    ("a stronger mask", &[("mask: redact", "mask: remove")]),
+    (
+        "other headers for the backend",
+        &[("{ X-User: user }", "{ X-User: user, X-Roles: roles }")],
+    ),
+];
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("key.pem"),
+        "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n",
+    )
+    .unwrap();
+    folder
+}
+
+fn policy(text: &str) -> Policy {
+    let folder = folder();
+    let path = folder.path().join("p.yaml");
+    std::fs::write(&path, text).unwrap();
+    let upstreams: Vec<Arc<str>> = vec!["billing".into(), "archive".into()];
+    load_policy(&path, &upstreams)
+        .unwrap_or_else(|problems| panic!("{}", crate::config::render(&problems)))
+        .policy
+}
+
+fn edited(edits: &[Edit]) -> Policy {
+    let text = edits.iter().fold(BASE.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    });
+    policy(&text)
+}
+
+fn said(changes: &[Change]) -> String {
+    let mut text = String::new();
+    for change in changes {
+        writeln!(text, "  {} {change}", change.effect).unwrap();
+    }
+    text
+}
+
+#[test]
+fn every_kind_of_edit_is_seen_as_what_it_is() {
+    let base = policy(BASE);
+    let mut text = String::new();
+    for (name, edits) in EDITS {
+        writeln!(text, "{name}\n{}", said(&compare(&base, &edited(edits)))).unwrap();
+    }
+    insta::assert_snapshot!(text);
+}
+
+/// What widens in one direction narrows in the other; what cannot be decided widens in both.
+#[test]
+fn back_is_the_other_way_round() {
+    let base = policy(BASE);
+    for (name, edits) in EDITS {
+        let other = edited(edits);
+        let (there, back) = (compare(&base, &other), compare(&other, &base));
+        let narrows = there.iter().any(|change| change.effect == Effect::Narrows);
+        let widens = back.iter().any(|change| change.effect == Effect::Widens);
+        assert!(!narrows || widens, "{name}: {}", said(&back));
+        assert_eq!(there.is_empty(), back.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn issuers_gain_and_lose() {
+    use crate::identity::{Algorithm, IssuerRules};
+    use std::time::Duration;
+    let rules = |issuer: &str| IssuerRules {
+        issuer: issuer.into(),
+        audiences: vec!["billing".into()],
+        algorithms: vec![Algorithm::ES256],
+        max_lifetime: Some(Duration::from_secs(1800)),
+        leeway: Duration::from_secs(30),
+        claims: crate::identity::ClaimNames {
+            user: "sub".into(),
+            roles: vec!["roles".into()],
+            scopes: vec!["scope".into()],
+            jurisdictions: vec!["counties".into()],
+        },
+    };
+    let base = rules("a");
+    let edit = |change: &dyn Fn(&mut IssuerRules)| {
+        let mut rules = rules("a");
+        change(&mut rules);
+        rules
+    };
+    for (other, keys, expected) in [
+        (rules("a"), "k", &[][..]),
+        (
+            rules("a"),
+            "l",
+            &["widens issuer `a`: its keys are others: whoever has them can sign"],
+        ),
+        (
+            rules("b"),
+            "k",
+            &[
+                "widens tokens of issuer `b` are taken",
+                "narrows tokens of issuer `a` are no longer taken",
+            ],
+        ),
+        (
+            edit(&|rules| rules.audiences = vec!["other".into()]),
+            "k",
+            &[
+                "widens issuer `a`: audience `other` is taken",
+                "narrows issuer `a`: audience `billing` is no longer taken",
+            ],
+        ),
+        (
+            edit(&|rules| rules.algorithms.push(Algorithm::RS256)),
+            "k",
+            &["widens issuer `a`: algorithm `RS256` is taken"],
+        ),
+        (
+            edit(&|rules| rules.max_lifetime = None),
+            "k",
+            &["widens issuer `a`: tokens may live longer"],
+        ),
+        (
+            edit(&|rules| rules.max_lifetime = Some(Duration::from_secs(900))),
+            "k",
+            &["narrows issuer `a`: tokens may not live as long"],
+        ),
+        (
+            edit(&|rules| rules.leeway = Duration::ZERO),
+            "k",
+            &["narrows issuer `a`: `leeway` is shorter"],
+        ),
+        (
+            edit(&|rules| rules.claims.roles = vec!["groups".into()]),
+            "k",
+            &["widens issuer `a`: `roles` are read from other claims"],
+        ),
+    ] {
+        let one = |rules, keys: &str| Issuer {
+            rules,
+            keys: keys.into(),
+        };
+        let mut changes = issuers(&[one(&base, "k")], &[one(&other, keys)]);
+        sort(&mut changes);
+        let got: Vec<String> = changes
+            .iter()
+            .map(|change| format!("{} {change}", change.effect))
+            .collect();
+        assert_eq!(got, expected);
+    }
+}
+
+const ROLES: [&str; 4] = ["reader", "clerk", "auditor", "payer"];
+const MODULES: [&str; 3] = ["accounts", "payments", "audit"];
+
+/// Roles with random grants, restrictions and classes: `restricted` and `never` are bits by role.
+fn made(grants: [u8; 4], restricted: [u8; 4], never: u8, inherits: bool) -> String {
+    let scopes = ["accounts:read", "payments:write", "audit:read", "pii:read"];
+    let pick = |bits: u8, names: &[&str]| -> String {
+        let picked: Vec<&str> = (0..names.len())
+            .filter(|at| bits >> at & 1 == 1)
+            .map(|at| names[at])
+            .collect();
+        picked.join(", ")
+    };
+    let mut text =
+        String::from("version: 1\nroles:\n  all: { scopes: [accounts:read, payments:write, audit:read, pii:read] }\n");
+    for (at, name) in ROLES.iter().enumerate() {
+        let inherit = if inherits && at == 1 {
+            "inherits: [reader], "
+        } else {
+            ""
+        };
+        let modules = pick(restricted[at], &MODULES);
+        let restrict = if modules.is_empty() {
+            String::new()
+        } else {
+            format!(", restricted_modules: [{modules}]")
+        };
+        writeln!(
+            text,
+            "  {name}: {{ {inherit}scopes: [{}]{restrict} }}",
+            pick(grants[at], &scopes)
+        )
+        .unwrap();
+    }
+    text.push_str("modules:\n");
+    for (at, name) in MODULES.iter().enumerate() {
+        writeln!(
+            text,
+            "  {name}: {{ prefix: /{name}, upstream: billing, routes: [{{ methods: [GET], scope: \"{}\" }}] }}",
+            scopes[at]
+        )
+        .unwrap();
+    }
+    let never = pick(never, &ROLES);
+    let never = if never.is_empty() {
+        String::new()
+    } else {
+        format!(", never_to: [{never}]")
+    };
+    writeln!(
+        text,
+        "fields:\n  pii: {{ names: [ssn], visible_to: [pii:read]{never} }}"
+    )
+    .unwrap();
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_policy_is_the_same_as_itself(grants in any::<[u8; 4]>(), restricted in any::<[u8; 4]>(), never in any::<u8>(), inherits in any::<bool>()) {
+        let text = made(grants, restricted, never, inherits);
+        prop_assert_eq!(compare(&policy(&text), &policy(&text)), vec![]);
+    }
+
+    /// What keeps out keeps out: no restriction more is ever taken for a wider policy, and taking it back always is.
+    #[test]
+    fn a_restriction_more_never_widens(
+        grants in any::<[u8; 4]>(), restricted in any::<[u8; 4]>(), never in any::<u8>(), inherits in any::<bool>(),
+        role in 0..4_usize, module in 0..3_u8, field in any::<bool>(),
+    ) {
+        let mut more = restricted;
+        let mut more_never = never;
+        if field { more_never |= 1 << role } else { more[role] |= 1 << module }
+        let (old, new) = (policy(&made(grants, restricted, never, inherits)), policy(&made(grants, more, more_never, inherits)));
+        let changes = compare(&old, &new);
+        prop_assert!(changes.iter().all(|change| change.effect != Effect::Widens), "{}", said(&changes));
+        let back = compare(&new, &old);
+        let back_widens = back.iter().any(|change| change.effect == Effect::Widens);
+        prop_assert_eq!(changes.is_empty(), !back_widens, "{}", said(&back));
+    }
+}
