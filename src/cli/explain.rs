@@ -119,6 +119,9 @@ pub(super) fn print_steps(explanation: &Explanation, margin: &str) {
             line.text,
             place(line.file.as_deref(), line.line)
         );
+        for note in &line.notes {
+            anstream::println!("{margin}{:>20}{note}", "");
+        }
     }
     for field in &explanation.fields {
         let (style, mark, how) = match field.masked {

@@ -20,6 +20,9 @@ pub struct Line {
     pub passed: bool,
     /// What was found.
     pub text: String,
+    /// More about it, a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The file that says so.
     pub file: Option<Arc<str>>,
     /// The line in it.
@@ -77,6 +80,7 @@ impl<'p> Steps<'p> {
             step,
             passed,
             text,
+            notes: Vec::new(),
             file,
             line,
         });
@@ -246,12 +250,12 @@ impl Trace for Steps<'_> {
             }
             Step::Condition { when, facts, outcome } => {
                 let source: Vec<&str> = when.condition.source().split_whitespace().collect();
-                let mut text = format!("`{}`", source.join(" "));
-                for part in when.condition.why_not(facts) {
-                    text.push_str("; ");
-                    text.push_str(&part.to_string());
-                }
+                let text = format!("`{}`", source.join(" "));
                 self.line_at(*outcome == Ok(true), "condition", text, Some(&when.origin));
+                let why_not = when.condition.why_not(facts);
+                if let Some(line) = self.lines.last_mut() {
+                    line.notes = why_not;
+                }
             }
         }
     }
