@@ -18,6 +18,8 @@ pub mod matrix;
 pub mod parts;
 pub mod pattern;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod why;
 

@@ -14,7 +14,7 @@ const ENGINEER: RoleId = RoleId(1);
 const COLLECTOR: RoleId = RoleId(2);
 const SENIOR: RoleId = RoleId(5);
 
-fn role(name: &str, scopes: &[&str], inherits: &[RoleId], restricted: &[u16]) -> Role {
+pub(super) fn role(name: &str, scopes: &[&str], inherits: &[RoleId], restricted: &[u16]) -> Role {
     Role {
         name: name.into(),
         scopes: scopes.iter().map(|text| ScopePattern::parse(text).unwrap()).collect(),
@@ -24,7 +24,7 @@ fn role(name: &str, scopes: &[&str], inherits: &[RoleId], restricted: &[u16]) ->
     }
 }
 
-fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
+pub(super) fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
     Route {
         pattern: PathPattern::parse(path).unwrap(),
         methods: methods.to_vec(),
@@ -38,7 +38,7 @@ fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
     }
 }
 
-fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction>, routes: Vec<Route>) -> Module {
+pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction>, routes: Vec<Route>) -> Module {
     Module {
         name: name.into(),
         prefixes: vec![PathPattern::parse(prefix).unwrap()],
@@ -140,7 +140,7 @@ fn policy() -> Arc<Policy> {
     Arc::new(Policy::compile(parts).unwrap())
 }
 
-fn caller(roles: &[&str], scopes: Option<&[&str]>, counties: &[&str]) -> Caller {
+pub(super) fn caller(roles: &[&str], scopes: Option<&[&str]>, counties: &[&str]) -> Caller {
     let strings = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     Caller {
         issuer: "https://idp.city.example".into(),
@@ -155,7 +155,7 @@ fn caller(roles: &[&str], scopes: Option<&[&str]>, counties: &[&str]) -> Caller 
     }
 }
 
-fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
+pub(super) fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
@@ -174,7 +174,12 @@ fn call(method: &str, target: &str, headers: &[(&'static str, &str)]) -> Call {
 }
 
 /// `None` = allowed.
-fn decide(policy: &Arc<Policy>, authority: Option<&Authority>, call: &Call, body: &str) -> Result<Permit, Denial> {
+pub(super) fn decide(
+    policy: &Arc<Policy>,
+    authority: Option<&Authority>,
+    call: &Call,
+    body: &str,
+) -> Result<Permit, Denial> {
     match evaluate(policy, call, authority, jiff::Timestamp::UNIX_EPOCH, &mut ()) {
         Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(denial),
