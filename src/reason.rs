@@ -34,6 +34,8 @@ pub enum Reason {
     NoRole,
     /// The token holds roles that separation of duties keeps apart (S2.1).
     ConflictingRoles,
+    /// The caller asks more often than its role may (S3.5).
+    RateLimited,
     /// No module or no route takes the path.
     NoRoute,
     /// The route exists, but not for this method.
@@ -93,7 +95,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -108,6 +110,7 @@ impl Reason {
         Self::ExpiredToken,
         Self::NoRole,
         Self::ConflictingRoles,
+        Self::RateLimited,
         Self::NoRoute,
         Self::MethodNotAllowed,
         Self::DeniedScope,
@@ -150,6 +153,7 @@ impl Reason {
             Self::ExpiredToken => "expired_token",
             Self::NoRole => "no_role",
             Self::ConflictingRoles => "conflicting_roles",
+            Self::RateLimited => "rate_limited",
             Self::NoRoute => "no_route",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::DeniedScope => "denied_scope",
@@ -191,6 +195,7 @@ impl Reason {
             Self::SourceNotAllowed => "DENIED_SOURCE",
             Self::MissingToken | Self::InvalidToken | Self::ExpiredToken => "DENIED_TOKEN",
             Self::NoRole | Self::ConflictingRoles => "DENIED_ROLE",
+            Self::RateLimited => "DENIED_RATE",
             Self::NoRoute | Self::MethodNotAllowed => "DENIED_ROUTE",
             Self::DeniedScope => "DENIED_SCOPE",
             Self::DeniedModule => "DENIED_MODULE",

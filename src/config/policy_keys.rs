@@ -16,7 +16,6 @@ pub(super) const LATER: &[&str] = &[
     "approval",
     "signature",
     "cors",
-    "rate_limit",
     "elevations",
     "approvers",
     "signers",
@@ -329,6 +328,49 @@ pub(super) static ROLE_KEYS: Section = Section {
             "allow_from",
             Shape::Some(&Shape::Text(&RANGE)),
             "Source addresses from which it may be used.",
+        ),
+        optional(
+            "rate_limit",
+            Shape::Section(&RATE_LIMIT),
+            "How often each user who holds it may ask. Of several held roles' limits the strictest holds.",
+        ),
+    ],
+};
+
+/// The longest time over which requests are counted: longer is a quota, not a rate.
+const MAX_PER: Duration = Duration::from_secs(86_400);
+
+/// The largest count of requests in a limit: more than a gateway answers is none.
+const MAX_REQUESTS: u64 = 1_000_000;
+
+/// `rate_limit` of a role.
+pub(super) static RATE_LIMIT: Section = Section {
+    name: "rate_limit",
+    about: "How often each user may ask.",
+    keys: &[
+        required(
+            "requests",
+            Shape::Count {
+                least: 1,
+                most: MAX_REQUESTS,
+            },
+            "Requests in each such time, evenly.",
+        ),
+        required(
+            "per",
+            Shape::Duration {
+                least: Duration::from_millis(100),
+                most: MAX_PER,
+            },
+            "The time.",
+        ),
+        optional(
+            "burst",
+            Shape::Count {
+                least: 1,
+                most: MAX_REQUESTS,
+            },
+            "Requests at once after a pause. Default: as many as requests.",
         ),
     ],
 };

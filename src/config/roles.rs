@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::fields::{Fields, Text, text};
 use super::names::Names;
-use super::policy_keys::ROLE_KEYS;
+use super::policy_keys::{RATE_LIMIT, ROLE_KEYS};
 use super::problem::{Problems, Span, nearest, quote};
 use super::yaml::{Key, Node, Value};
-use crate::policy::ScopePattern;
 use crate::policy::parts::{ModuleId, Origin, Role, RoleId};
+use crate::policy::{RateLimit, ScopePattern};
 
 /// Reads every role; one that cannot be read keeps its index.
 pub(super) fn read(
@@ -51,11 +51,23 @@ fn role(key: &Key, node: &Node, roles: &Names<'_>, modules: &Names<'_>, problems
             .filter_map(|text| modules.find(text, problems).map(ModuleId))
             .collect(),
         allow_from,
+        rate_limit: rate_limit(&own),
         origin: Origin {
             file: problems.name(key.at),
             line: key.at.line,
         },
     }
+}
+
+fn rate_limit(own: &Fields<'_>) -> Option<RateLimit> {
+    let own = own.section("rate_limit", &RATE_LIMIT)?;
+    let count = |name| own.count(name).and_then(|count| u32::try_from(count).ok());
+    let requests = count("requests")?;
+    Some(RateLimit {
+        requests,
+        per: own.duration("per")?,
+        burst: count("burst").unwrap_or(requests),
+    })
 }
 
 /// For each role what it inherits, with the place where it says so.

@@ -12,6 +12,7 @@ mod identify;
 mod mask;
 mod normalize;
 pub mod offline;
+mod pace;
 mod record;
 mod refusal;
 mod request_id;
@@ -39,6 +40,7 @@ use crate::reason::{Outcome, Reason};
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
 pub use mask::{Answer, HOLD};
+pub use pace::Paces;
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
 
@@ -66,6 +68,8 @@ pub struct Shared {
     pub sync: AuditSync,
     /// Backends in the order of the gateway file, each with its histogram.
     pub backends: Vec<(Arc<Backend>, Histogram)>,
+    /// How fast users ask.
+    pub paces: Paces,
     /// The audit log.
     pub journal: Journal,
     /// Idempotency keys.
@@ -193,6 +197,10 @@ impl Gateway {
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
             line.caller(&caller.authority);
+            self.shared
+                .paces
+                .admit(&caller.authority)
+                .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
         let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;

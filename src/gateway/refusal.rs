@@ -8,9 +8,10 @@ use http::{HeaderName, Method, Response, StatusCode};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::AnswerBody;
-use crate::policy::Denial;
+use crate::policy::{Denial, RateLimit};
 use crate::reason::Reason;
 
 /// A request that Tollgate answers itself.
@@ -31,6 +32,7 @@ struct Facts {
     methods: Vec<Method>,
     allowed_scope: Option<Vec<String>>,
     original: Option<Original>,
+    limit: Option<(RateLimit, Duration)>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -84,6 +86,7 @@ impl From<Denial> for Refusal {
                 methods: denial.methods,
                 allowed_scope: denial.jurisdictions,
                 original: None,
+                limit: None,
             }),
         }
     }
@@ -106,6 +109,17 @@ impl Refusal {
                 ..Facts::default()
             }),
             ..reason.into()
+        }
+    }
+
+    /// The caller may ask again after `wait`.
+    pub(super) fn too_fast(limit: RateLimit, wait: Duration) -> Self {
+        Self {
+            facts: Box::new(Facts {
+                limit: Some((limit, wait)),
+                ..Facts::default()
+            }),
+            ..Reason::RateLimited.into()
         }
     }
 
@@ -203,6 +217,16 @@ impl Refusal {
                 let methods: Vec<&str> = self.facts.methods.iter().map(Method::as_str).collect();
                 add(header::ALLOW, &methods.join(", "));
             }
+            Reason::RateLimited => {
+                for (name, value) in self
+                    .facts
+                    .limit
+                    .iter()
+                    .flat_map(|(limit, wait)| rate_fields(*limit, *wait))
+                {
+                    add(name, &value);
+                }
+            }
             Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
             _ => {}
@@ -220,6 +244,20 @@ impl Refusal {
         }
         fields
     }
+}
+
+/// When to come again, in whole seconds (RFC 9110, 10.2.3), and what the limit is (the `RateLimit` fields for HTTP).
+fn rate_fields(limit: RateLimit, wait: Duration) -> [(HeaderName, String); 3] {
+    let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000).max(1);
+    let (per, wait) = (seconds(limit.per), seconds(wait));
+    [
+        (header::RETRY_AFTER, wait.to_string()),
+        (
+            HeaderName::from_static("ratelimit-policy"),
+            format!("\"role\";q={};w={per}", limit.requests),
+        ),
+        (HeaderName::from_static("ratelimit"), format!("\"role\";r=0;t={wait}")),
+    ]
 }
 
 /// Where it is not sure how a request was meant to be read, it is not sure either where the next one begins.
@@ -264,6 +302,7 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         | Reason::DeniedModule
         | Reason::JurisdictionMismatch
         | Reason::DeniedCondition => StatusCode::FORBIDDEN,
+        Reason::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Reason::NoRoute => StatusCode::NOT_FOUND,
         Reason::UnsupportedMethod | Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Reason::RequestInProgress | Reason::DuplicateRequest | Reason::OutcomeUnknown => StatusCode::CONFLICT,
@@ -298,6 +337,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::ExpiredToken => "The token has expired. A fresh one is needed.",
         Reason::NoRole => "The token names no role that is known here.",
         Reason::ConflictingRoles => "The token holds roles that must not be held together.",
+        Reason::RateLimited => "Requests come too fast.",
         Reason::NoRoute => "There is nothing at this path.",
         Reason::MethodNotAllowed => "This method is not allowed here.",
         Reason::DeniedModule => "Your role is kept out of this part of the service.",

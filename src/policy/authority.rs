@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::bits::Bits;
-use super::{Actions, Policy, ScopePattern};
+use super::{Actions, Policy, RateLimit, ScopePattern};
 use crate::identity::Caller;
 use crate::reason::Reason;
 
@@ -24,6 +24,8 @@ pub struct Authority {
     pub(super) actions: Actions,
     /// Address ranges from which the roles may be used, one list per role that has one.
     pub(super) allow_from: Vec<Arc<[IpNet]>>,
+    /// The strictest of the roles' limits.
+    pub(super) rate_limit: Option<RateLimit>,
 }
 
 impl Authority {
@@ -43,6 +45,7 @@ impl Authority {
         let mut named = Bits::new(policy.scopes.len());
         let mut roles = Vec::with_capacity(known.len());
         let mut allow_from = Vec::new();
+        let mut limits = Vec::new();
         for role in known.iter().filter_map(|&index| policy.roles.get(index)) {
             held.union(&role.includes);
             restricted.union(&role.restricted);
@@ -50,6 +53,7 @@ impl Authority {
             named.union(&role.named);
             roles.push(Arc::clone(&role.role.name));
             allow_from.extend(role.allow_from.iter().cloned());
+            limits.extend(role.role.rate_limit);
         }
         if policy.exclusive.iter().any(|set| set.common(&held) > 1) {
             return Err(Box::new((Reason::ConflictingRoles, caller)));
@@ -66,7 +70,15 @@ impl Authority {
             restricted,
             actions,
             allow_from,
+            rate_limit: limits.into_iter().reduce(RateLimit::stricter),
         })
+    }
+
+    /// How often this caller may ask: of all limits of held roles the strictest. A role's limit is its own, and is not
+    /// inherited.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<RateLimit> {
+        self.rate_limit
     }
 
     /// Whether every held role with an address list may be used from `source`.

@@ -19,6 +19,7 @@ pub mod parts;
 pub mod pattern;
 #[cfg(test)]
 mod properties;
+pub mod rate;
 #[cfg(test)]
 mod tests;
 mod why;
@@ -40,6 +41,7 @@ pub use condition::Condition;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
+pub use rate::{Pace, RateLimit};
 pub use why::{ClassView, Why};
 
 /// What masking does to each class of fields for one caller, by class index; `None` = visible.

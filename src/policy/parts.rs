@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
+use super::rate::RateLimit;
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +65,8 @@ pub struct Role {
     pub restricted_modules: Vec<ModuleId>,
     /// Source addresses from which the role may be used; absent = all.
     pub allow_from: Option<Vec<IpNet>>,
+    /// How often a user who holds it may ask; absent = as often as they like.
+    pub rate_limit: Option<RateLimit>,
     /// Where it stands.
     pub origin: Origin,
 }

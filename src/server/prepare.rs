@@ -203,6 +203,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         trusted_proxies: settings.trusted_proxies.clone(),
         sync: settings.audit.sync,
         backends,
+        paces: crate::gateway::Paces::default(),
         journal,
         store,
         metrics,

@@ -71,7 +71,7 @@ fn what_is_not_supported_yet_says_so() {
         ),
         ("on_duplicate: conflict", "on_duplicate: replay"),
         ("mask: redact", "mask: encrypt"),
-        ("allow_from: [10.0.0.0/8]", "rate_limit: { requests: 5, per: 1s }"),
+        ("allow_from: [10.0.0.0/8]", "recertify_by: 2027-03-31"),
     ] {
         let policy = POLICY.replacen(from, to, 1);
         assert_ne!(policy, POLICY, "{from}");

@@ -25,6 +25,7 @@ mod masking;
 mod metrics;
 mod paths;
 mod pipeline;
+mod rates;
 mod reload;
 mod requests;
 mod tokens;

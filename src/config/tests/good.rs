@@ -61,6 +61,7 @@ roles:
     inherits: [driver]
     scopes: [view_reports, manage_assignments]
     allow_from: [10.20.0.0/16]                # source addresses
+    rate_limit: { requests: 50, per: 1s, burst: 100 }     # per user
   billing_analyst: { scopes: [rates:read] }
   finance_viewer: { scopes: [ledger:read] }
 exclusive_roles:                              # separation of duties: a token with both is refused
@@ -146,7 +147,7 @@ fn the_examples_load() {
     assert_eq!(gateway.upstream_names(), ["billing".into()]);
     let loaded = loaded(POLICY_EXAMPLE);
     insta::assert_snapshot!(said(&loaded.warnings), @r#"
-    p.yaml:38:9: warning: the jurisdiction is read from the body, which `GET` requests have not
+    p.yaml:39:9: warning: the jurisdiction is read from the body, which `GET` requests have not
       hint: they are refused; give the route a `jurisdiction` of its own, such as `{ from: "query:county" }`
     "#);
 }

@@ -125,6 +125,13 @@ fn walk<'r>(
         return Err(Reason::SourceNotAllowed.into());
     }
     steps.line(true, "source", call.source.to_string());
+    if let Some(limit) = caller.as_deref().and_then(Authority::rate_limit) {
+        let text = format!(
+            "{} in each {:?}, {} at once; what came before is not known here",
+            limit.requests, limit.per, limit.burst
+        );
+        steps.line(true, "rate", text);
+    }
     steps.place = route(policy, &call).ok().map(|(place, _)| place);
     let mut decision = evaluate(policy, &call, caller.as_deref(), Timestamp::now(), steps);
     if let Decision::NeedsBody(pending) = decision {

@@ -13,6 +13,7 @@ pub(super) fn compare(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         came_or_went(name, before, after, changes);
         modules(name, (old, before), (new, after), changes);
         addresses(name, before, after, changes);
+        rates(name, before, after, changes);
     }
     exclusive(old, new, changes);
 }
@@ -44,6 +45,7 @@ fn came_or_went(
                 inherits: _,
                 restricted_modules: _,
                 allow_from: _,
+                rate_limit: _,
                 origin: _,
             } = &after.role;
         }
@@ -102,6 +104,28 @@ fn addresses(name: &Arc<str>, before: Option<&CompiledRole>, after: Option<&Comp
         let change = Change::new(effect, Kind::Source, format!("`allow_from` {text}"));
         changes.push(change.role(name).at(&origin));
     }
+}
+
+/// A limit of a role binds all who hold it, whatever other roles they have; so one that goes with its role widens.
+fn rates(name: &Arc<str>, before: Option<&CompiledRole>, after: Option<&CompiledRole>, changes: &mut Vec<Change>) {
+    let limit = |role: Option<&CompiledRole>| role.and_then(|role| role.role.rate_limit);
+    let (was, is) = (limit(before), limit(after));
+    if was == is || before.is_none() {
+        return;
+    }
+    let (effect, text) = match (was, is) {
+        (_, None) => (Effect::Widens, "may ask as often as it likes"),
+        (None, Some(_)) => (Effect::Narrows, "may ask so often only"),
+        (Some(was), Some(is)) if was.stricter(is) == is && is.burst <= was.burst => {
+            (Effect::Narrows, "may ask less often")
+        }
+        (Some(_), Some(_)) => (Effect::Widens, "may ask more often"),
+    };
+    let origin = after
+        .or(before)
+        .map(|role| role.role.origin.clone())
+        .unwrap_or_default();
+    changes.push(Change::new(effect, Kind::Role, text).role(name).at(&origin));
 }
 
 /// Sets of which a token holds two exclude each other pair by pair, with what each role includes.

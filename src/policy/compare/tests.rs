@@ -104,6 +104,10 @@ const EDITS: &[(&str, &[Edit])] = &[
             ("  - [clerk, payer]", "  - [clerk, reader]"),
         ],
     ),
+    (
+        "a rate limit",
+        &[("payer: {", "payer: { rate_limit: { requests: 5, per: 1s },")],
+    ),
     ("an inheritance less", &[("clerk: { inherits: [reader], ", "clerk: { ")]),
     (
         "a module is restricted",
