@@ -15,7 +15,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{classes, identity, modules, roles};
+use super::{analysis, classes, identity, modules, roles};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -79,6 +79,7 @@ fn load(path: &Path, upstream_names: &[Arc<str>], problems: &mut Problems) -> Op
     })
     .map_err(|fault| compile_fault(&fault, path, &root, problems))
     .ok()?;
+    analysis::warn(&policy, &root, problems);
     let files = inputs.paths();
     Some(LoadedPolicy {
         policy,
@@ -217,7 +218,13 @@ fn compile(
         problems.warn(root.at, "the policy has no `modules`: every request is refused");
     }
     let roles = roles::read(role_entries, &role_names, &module_names, problems);
-    let exclusive_roles = roles::exclusive(fields.list("exclusive_roles"), &roles, &role_names, problems);
+    let exclusive_roles = roles::exclusive(
+        fields.list("exclusive_roles"),
+        role_entries,
+        &roles,
+        &role_names,
+        problems,
+    );
     let grants = Grants::new(&roles);
     let forward_as = identity::forward_as(identity, problems);
     let known = Known {

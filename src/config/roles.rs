@@ -147,7 +147,13 @@ fn warn_empty(roles: &[Role], entries: &[(Key, Node)], problems: &mut Problems) 
 }
 
 /// Reads the sets of roles that keep apart (S2.1).
-pub(super) fn exclusive(items: &[Node], list: &[Role], roles: &Names<'_>, problems: &mut Problems) -> Vec<Vec<RoleId>> {
+pub(super) fn exclusive(
+    items: &[Node],
+    entries: &[(Key, Node)],
+    list: &[Role],
+    roles: &Names<'_>,
+    problems: &mut Problems,
+) -> Vec<Vec<RoleId>> {
     let mut sets = Vec::new();
     for node in items {
         let Value::List(members) = &node.value else { continue };
@@ -163,16 +169,20 @@ pub(super) fn exclusive(items: &[Node], list: &[Role], roles: &Names<'_>, proble
         }
         sets.push((node.at, set));
     }
-    warn_unusable(list, &sets, problems);
+    refuse_unusable(entries, list, &sets, problems);
     sets.into_iter().map(|(_, set)| set).collect()
 }
 
-/// Whoever holds a role that includes two exclusive ones is refused: nobody can use it.
-fn warn_unusable(roles: &[Role], sets: &[(Span, Vec<RoleId>)], problems: &mut Problems) {
+/// Whoever holds a role that includes two exclusive ones is refused: nobody can use it. So it is with a role that inherits
+/// from one that it is kept apart from.
+fn refuse_unusable(entries: &[(Key, Node)], roles: &[Role], sets: &[(Span, Vec<RoleId>)], problems: &mut Problems) {
     if sets.is_empty() {
         return;
     }
-    for (at, role) in (0_u16..).zip(roles) {
+    for (at, (role, (key, node))) in (0_u16..).zip(roles.iter().zip(entries)) {
+        if role.inherits.is_empty() {
+            continue;
+        }
         let mut held = HashSet::new();
         let mut waiting = vec![RoleId(at)];
         while let Some(id) = waiting.pop() {
@@ -193,7 +203,11 @@ fn warn_unusable(roles: &[Role], sets: &[(Span, Vec<RoleId>)], problems: &mut Pr
                     quote(&role.name),
                     both.join(" and ")
                 );
-                problems.warn(*span, message);
+                let place = problems.place(*span);
+                let inherits = Fields::new(node, key.at, &ROLE_KEYS).key("inherits");
+                problems
+                    .error(inherits.unwrap_or(key.at), message)
+                    .hint(format!("{place} says that no token may hold them together"));
             }
         }
     }

@@ -196,7 +196,10 @@ impl Ties {
         let shown = quote(&route.pattern.to_string());
         let methods = self.exact.entry(key.clone()).or_default();
         let mut tie = None;
-        for method in &route.methods {
+        // Else the order of lines would say which of the two answers a `HEAD`.
+        let head =
+            (route.methods.contains(&Method::GET) && !route.methods.contains(&Method::HEAD)).then_some(&Method::HEAD);
+        for method in route.methods.iter().chain(head) {
             match methods.get(method) {
                 Some(first) => {
                     tie.get_or_insert((method.clone(), *first));

@@ -26,6 +26,12 @@ impl Bits {
             .is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
     /// Adds everything in `other`.
     pub fn union(&mut self, other: &Self) {
         for (word, more) in self.0.iter_mut().zip(&other.0) {

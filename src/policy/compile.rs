@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::condition::Mentioned;
+use super::grants::Coverage;
 use super::matcher::Matcher;
 use super::parts::{Jurisdiction, MaskAction, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
@@ -156,7 +157,12 @@ fn needed_scopes(parts: &Parts) -> Vec<Arc<str>> {
 }
 
 fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>, CompileFault> {
-    let own: Vec<CompiledRole> = parts.roles.iter().map(|role| own_role(parts, role, scopes)).collect();
+    let coverage = Coverage::new(parts.roles.iter().flat_map(|role| &role.scopes), scopes);
+    let own: Vec<CompiledRole> = parts
+        .roles
+        .iter()
+        .map(|role| own_role(parts, role, &coverage, scopes.len()))
+        .collect();
     let mut roles = Vec::with_capacity(own.len());
     for (at, role) in parts.roles.iter().enumerate() {
         let includes = closure(&parts.roles, at)?;
@@ -173,6 +179,7 @@ fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>
         let allow_from = role.allow_from.as_ref().map(|ranges| ranges.clone().into());
         roles.push(CompiledRole {
             name: Arc::clone(&role.name),
+            scopes: role.scopes.clone(),
             includes,
             restricted,
             granted,
@@ -184,26 +191,19 @@ fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>
 }
 
 /// What a role says for itself, before inheritance.
-fn own_role(parts: &Parts, role: &Role, scopes: &[Arc<str>]) -> CompiledRole {
-    let matching = |test: &dyn Fn(&str) -> bool| {
-        collect(
-            scopes.len(),
-            scopes
-                .iter()
-                .enumerate()
-                .filter(|(_, scope)| test(scope))
-                .map(|(at, _)| at),
-        )
-    };
+fn own_role(parts: &Parts, role: &Role, coverage: &Coverage<'_>, scopes: usize) -> CompiledRole {
+    let by_name = role.scopes.iter().filter(|pattern| !pattern.is_wildcard());
+    let covered = |pattern| coverage.of(pattern).iter().copied();
     CompiledRole {
         name: Arc::clone(&role.name),
-        includes: Bits::new(parts.roles.len()),
+        scopes: Vec::new(),
+        includes: Bits::new(0),
         restricted: collect(
             parts.modules.len(),
             role.restricted_modules.iter().map(|module| usize::from(module.0)),
         ),
-        granted: matching(&|scope| role.scopes.iter().any(|pattern| pattern.covers(scope))),
-        named: matching(&|scope| role.scopes.iter().any(|pattern| pattern.as_str() == scope)),
+        granted: collect(scopes, role.scopes.iter().flat_map(covered)),
+        named: collect(scopes, by_name.flat_map(covered)),
         allow_from: None,
     }
 }
@@ -302,8 +302,12 @@ fn compile_module(
     })
 }
 
+/// Whether a request could be taken by either: `HEAD` comes with `GET`.
 fn overlap(a: &[Method], b: &[Method]) -> bool {
-    a.iter().any(|method| b.contains(method))
+    let takes = |methods: &[Method], method: &Method| {
+        methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
+    };
+    a.iter().any(|method| takes(b, method)) || b.iter().any(|method| takes(a, method))
 }
 
 type ModuleClasses = (Arc<Selectors>, Vec<u16>, Vec<(String, u16)>);

@@ -165,7 +165,7 @@ fn is_folded(text: &str) -> bool {
 }
 
 /// Folds as the laxest reader would: simple case folding through upper case, so that `ſ` meets `s` and `K` (Kelvin) meets `k`.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)

@@ -6,11 +6,13 @@
 //!
 //! No clock, no I/O, no HTTP: the same function serves the gateway and `tollgate explain`.
 
+mod analysis;
 mod authority;
 pub mod bits;
 mod compile;
 pub mod condition;
 mod evaluate;
+mod grants;
 pub mod matcher;
 pub mod parts;
 pub mod pattern;
@@ -28,6 +30,7 @@ use bits::Bits;
 use matcher::Matcher;
 use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module};
 
+pub use analysis::Finding;
 pub use authority::Authority;
 pub use compile::CompileFault;
 pub use condition::Condition;
@@ -60,6 +63,8 @@ pub struct Policy {
 #[derive(Debug)]
 struct CompiledRole {
     name: Arc<str>,
+    /// What it grants itself, as written.
+    scopes: Vec<ScopePattern>,
     /// The role itself and everything that it inherits, at any distance.
     includes: Bits,
     restricted: Bits,

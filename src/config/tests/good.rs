@@ -103,7 +103,7 @@ allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 "#;
 
 /// Keys that the examples leave out.
-const MORE_POLICY: &str = r#"
+pub(super) const MORE_POLICY: &str = r#"
 version: 1
 identity:
   issuers:
@@ -146,6 +146,8 @@ fn the_examples_load() {
     assert_eq!(gateway.upstream_names(), ["billing".into()]);
     let loaded = loaded(POLICY_EXAMPLE);
     insta::assert_snapshot!(said(&loaded.warnings), @r#"
+    p.yaml:17:5: warning: nothing asks for what role `meter_validator` grants
+      hint: no route, class or condition of this policy names a scope of it
     p.yaml:38:9: warning: the jurisdiction is read from the body, which `GET` requests have not
       hint: they are refused; give the route a `jurisdiction` of its own, such as `{ from: "query:county" }`
     "#);
@@ -270,7 +272,7 @@ fn a_folder_is_one_policy() {
     write(
         &p,
         "roles.yaml",
-        "version: 1\nroles:\n  a: { scopes: [x] }\nexclusive_roles: [[a, b]]\n",
+        "version: 1\nroles:\n  a: { scopes: [\"*\"] }\nexclusive_roles: [[a, b]]\n",
     );
     write(
         &p,
