@@ -309,6 +309,15 @@ fn allowed(permit: &Permit) -> bool {
             &format!("an X-Idempotency-Key is required; it is kept {days} days"),
         );
     }
+    if let Some(denial) = permit.would_deny() {
+        let (decision, code) = (denial.reason.decision(), denial.reason.code());
+        hint(denial);
+        anstream::println!(
+            "{}would be denied:{} {decision}  {code} (shadow)",
+            ERROR.render(),
+            ERROR.render_reset()
+        );
+    }
     anstream::println!("{}ALLOWED{}", GOOD.render(), GOOD.render_reset());
     true
 }

@@ -8,7 +8,7 @@ use super::bits::Bits;
 use super::condition::Mentioned;
 use super::grants::Coverage;
 use super::matcher::Matcher;
-use super::parts::{Jurisdiction, MaskAction, Module, Parts, Role};
+use super::parts::{Jurisdiction, MaskAction, Mode, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 use crate::masking::{Action, ClassId, FieldRule, SelectorFault, Selectors, fold};
 
@@ -287,6 +287,7 @@ fn compile_module(
         route_facts.push(RouteFacts {
             scope,
             jurisdiction,
+            shadow: route.mode.unwrap_or(module.mode) == Mode::Shadow,
             label,
         });
     }

@@ -96,6 +96,8 @@ struct CompiledModule {
 struct RouteFacts {
     scope: Option<usize>,
     jurisdiction: Option<Need>,
+    /// What the route's own rules deny is let through, and recorded.
+    shadow: bool,
     /// The module's prefix and the route's path, for audit lines and metrics.
     label: Arc<str>,
 }

@@ -1,5 +1,7 @@
 //! The decision table, as data: one policy in parts, many requests.
 
+mod shadow;
+
 use super::parts::{
     CallerFact, FieldClass, Jurisdiction, MaskAction, Module, ModuleId, Role, RoleId, Route, Unmaskable, UpstreamId,
 };
@@ -34,6 +36,7 @@ fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         when: None,
         reads_body: false,
         idempotency: None,
+        mode: None,
         origin: parts::Origin::default(),
     }
 }
@@ -48,6 +51,7 @@ fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction>, routes: 
         path_parameters: false,
         forward_token: false,
         unmaskable: Unmaskable::default(),
+        mode: parts::Mode::default(),
         routes,
         origin: parts::Origin::default(),
     }

@@ -27,5 +27,6 @@ mod paths;
 mod pipeline;
 mod reload;
 mod requests;
+mod shadow;
 mod tokens;
 mod views;

@@ -120,10 +120,11 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
       - { methods: [OPTIONS], public: true }
-      - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"' }
+      - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
   n:
     prefix: /
     upstream: billing
