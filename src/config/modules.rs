@@ -1,7 +1,7 @@
 //! `modules`: parts of the backends' URL space, each with one owner.
 
 use http::HeaderName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fields::{Fields, Text};
@@ -43,11 +43,12 @@ fn module<'a>(
 ) -> Module {
     let own = Fields::new(node, key.at, &MODULE);
     let mut patterns: Vec<PathPattern> = Vec::new();
+    let mut seen = HashSet::new();
     for text in own.texts("prefix") {
         let Ok(pattern) = values::prefix(text.text) else {
             continue;
         };
-        if !patterns.contains(&pattern) {
+        if seen.insert(nameless(&pattern)) {
             let of = format!(" of module {}", quote(&key.text));
             prefixes.add(&pattern, text, &of, problems);
             patterns.push(pattern);

@@ -185,7 +185,8 @@ impl Policy {
 
     fn unseen_classes(&self, found: &mut Vec<Finding>) {
         for (at, class) in self.classes.iter().enumerate() {
-            let shows = |role: &&CompiledRole| class.visible_to.common(&role.named) > 0;
+            let scopes: Vec<usize> = class.visible_to.iter().collect();
+            let shows = |role: &&CompiledRole| scopes.iter().any(|&scope| role.named.contains(scope));
             // Without `visible_to` a class is meant to be seen by nobody.
             let mut seers = self.roles.iter().filter(shows).peekable();
             if seers.peek().is_none() {

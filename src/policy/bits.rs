@@ -51,10 +51,11 @@ impl Bits {
 
     /// The indexes, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, &word)| {
-            (0..64)
-                .filter(move |bit| word & (1 << bit) != 0)
-                .map(move |bit| at * 64 + bit)
+        let some = |word: u64| (word != 0).then_some(word);
+        self.0.iter().enumerate().flat_map(move |(at, &word)| {
+            // Each step takes the lowest bit away.
+            std::iter::successors(some(word), move |&left| some(left & (left - 1)))
+                .map(move |left| at * 64 + left.trailing_zeros() as usize)
         })
     }
 }

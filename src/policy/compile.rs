@@ -96,6 +96,7 @@ impl Policy {
                 },
             })
             .collect();
+        let mut selectors = HashMap::new();
         let mut prefixes = Matcher::default();
         let mut modules = Vec::with_capacity(parts.modules.len());
         for module in parts.modules {
@@ -105,7 +106,7 @@ impl Policy {
                     return Err(CompileFault::Tie(prefix.to_string(), module.name.to_string()));
                 }
             }
-            modules.push(compile_module(module, at, &classes, &scope_index)?);
+            modules.push(compile_module(module, at, &classes, &mut selectors, &scope_index)?);
         }
         let closed = classes.iter().map(|class| Some(class.action.clone())).collect();
         Ok(Self {
@@ -239,6 +240,7 @@ fn compile_module(
     module: Module,
     at: u16,
     classes: &[CompiledClass],
+    known: &mut HashMap<Vec<u16>, Arc<Selectors>>,
     scope_index: &HashMap<Arc<str>, usize>,
 ) -> Result<CompiledModule, CompileFault> {
     let mut routes = Matcher::default();
@@ -291,7 +293,7 @@ fn compile_module(
             label,
         });
     }
-    let (selectors, own_classes, headers) = compile_classes(at, classes)?;
+    let (selectors, own_classes, headers) = compile_classes(at, classes, known)?;
     Ok(CompiledModule {
         module,
         routes,
@@ -313,9 +315,12 @@ fn overlap(a: &[Method], b: &[Method]) -> bool {
 
 type ModuleClasses = (Arc<Selectors>, Vec<u16>, Vec<(String, u16)>);
 
-/// One automaton for all the classes that apply in a module.
-fn compile_classes(module: u16, classes: &[CompiledClass]) -> Result<ModuleClasses, CompileFault> {
-    let mut rules = Vec::new();
+/// One automaton for all the classes that apply in a module. Modules with the same classes share it: it is `known`.
+fn compile_classes(
+    module: u16,
+    classes: &[CompiledClass],
+    known: &mut HashMap<Vec<u16>, Arc<Selectors>>,
+) -> Result<ModuleClasses, CompileFault> {
     let mut own = Vec::new();
     let mut headers = Vec::new();
     for (at, CompiledClass { class, .. }) in classes.iter().enumerate() {
@@ -329,19 +334,35 @@ fn compile_classes(module: u16, classes: &[CompiledClass]) -> Result<ModuleClass
         let at = index(at, "field classes")?;
         own.push(at);
         headers.extend(class.headers.iter().map(|name| (fold(name), at)));
-        rules.push(FieldRule {
-            class: ClassId(at),
-            names: class.names.clone(),
-            exact: class.exact,
-            paths: class.paths.clone(),
-        });
     }
-    let selectors = Selectors::compile(&rules).map_err(|fault| CompileFault::Selector {
-        class: classes
-            .get(own.get(fault.rule()).map_or(usize::MAX, |&at| usize::from(at)))
-            .map(|class| Arc::clone(&class.class.name))
+    if let Some(selectors) = known.get(&own) {
+        return Ok((Arc::clone(selectors), own, headers));
+    }
+    let selectors = Arc::new(compile_selectors(&own, classes)?);
+    known.insert(own.clone(), Arc::clone(&selectors));
+    Ok((selectors, own, headers))
+}
+
+fn compile_selectors(own: &[u16], classes: &[CompiledClass]) -> Result<Selectors, CompileFault> {
+    let class = |at: u16| classes.get(usize::from(at)).map(|class| &class.class);
+    let rules: Vec<FieldRule> = own
+        .iter()
+        .filter_map(|&at| {
+            let class = class(at)?;
+            Some(FieldRule {
+                class: ClassId(at),
+                names: class.names.clone(),
+                exact: class.exact,
+                paths: class.paths.clone(),
+            })
+        })
+        .collect();
+    Selectors::compile(&rules).map_err(|fault| CompileFault::Selector {
+        class: own
+            .get(fault.rule())
+            .and_then(|&at| class(at))
+            .map(|class| Arc::clone(&class.name))
             .unwrap_or_default(),
         fault,
-    })?;
-    Ok((Arc::new(selectors), own, headers))
+    })
 }

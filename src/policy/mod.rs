@@ -35,6 +35,7 @@ pub use authority::Authority;
 pub use compile::CompileFault;
 pub use condition::Condition;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
+pub use grants::ScopeTree;
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
 

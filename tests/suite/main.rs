@@ -27,6 +27,7 @@ mod paths;
 mod pipeline;
 mod reload;
 mod requests;
+mod scale;
 mod shadow;
 mod tokens;
 mod views;
