@@ -1,5 +1,6 @@
 //! The decision table, as data: one policy in parts, many requests.
 
+mod analysis;
 mod shadow;
 
 use super::parts::{
@@ -546,7 +547,8 @@ fn parts_that_tie_or_go_round_are_no_policy() {
     // `HEAD` comes with `GET`, whichever stands first.
     let (get, head) = (Method::GET, Method::HEAD);
     for (one, other) in [(&get, &get), (&get, &head), (&head, &get)] {
-        let routes = [("/{x}", one), ("/{y}", other)].map(|(path, method)| one_route(path, &[method.clone()], "s"));
+        let routes =
+            [("/{x}", one), ("/{y}", other)].map(|(path, method)| one_route(path, std::slice::from_ref(method), "s"));
         let tie = Parts {
             modules: vec![module("a", "/a", None, routes.to_vec())],
             ..Parts::default()
