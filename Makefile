@@ -33,6 +33,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
 bench: ## measure against HAProxy and nginx, about two minutes; writes target/bench/report.md
+	$(CARGO) bench $(LOCKED) --bench policy
 	$(CARGO) bench $(LOCKED) --bench gateway
 
 deps: ## install the programs that the tests start, from Debian's packages

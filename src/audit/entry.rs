@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::policy::Authority;
-use crate::reason::Outcome;
+use crate::reason::{Outcome, Reason};
 
 /// One request (S1.11, S2.2). Nothing of a body, a token or a classified field is in it.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct Entry {
     pub source: IpAddr,
     /// What was decided and why.
     pub outcome: Outcome,
+    /// Why it would have been refused, had its route not been in shadow mode.
+    pub would_deny: Option<Reason>,
     /// More for the operator.
     pub detail: Option<Cow<'static, str>>,
     /// The status that went out; absent when none did.

@@ -35,6 +35,9 @@ pub fn write_entry(entry: &Entry, link: &mut Link, out: &mut Vec<u8>) {
     let _ = write!(out, ",\"ip_address\":\"{}\"", entry.source.to_canonical());
     member(out, "decision", Some(entry.outcome.decision()));
     member(out, "error", entry.outcome.error());
+    if let Some(reason) = entry.would_deny {
+        member(out, "would_deny", Some(reason.decision()));
+    }
     if let Some(detail) = &entry.detail {
         member(out, "detail", Some(detail));
     }
@@ -186,6 +189,7 @@ mod tests {
             requested_scope: Some("ledger:read".into()),
             source: "::ffff:10.0.0.7".parse().unwrap(),
             outcome: Outcome::Refused(Reason::DeniedScope),
+            would_deny: None,
             detail: None,
             status: Some(403),
             upstream: None,

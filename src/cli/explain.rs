@@ -91,6 +91,15 @@ impl Explain {
 
 fn print(explanation: &Explanation) {
     print_steps(explanation, "");
+    if let Some(reason) = explanation.would_deny {
+        anstream::println!(
+            "{}would be denied:{} {}  {} (shadow)",
+            ERROR.render(),
+            ERROR.render_reset(),
+            reason.decision(),
+            reason.code()
+        );
+    }
     let style = if explanation.is_allowed() { GOOD } else { ERROR };
     let error = match explanation.outcome {
         Outcome::Refused(reason) => format!("  {}", reason.code()),

@@ -56,6 +56,9 @@ fn also(row: &RouteRow) -> String {
     if row.key_required {
         asks.push("idempotency key".into());
     }
+    if row.shadow {
+        asks.push("shadow: denials are recorded, not enforced".into());
+    }
     asks.join("; ")
 }
 
@@ -202,6 +205,7 @@ fn module_to_json(rows: &Rows, module: &ModuleRows) -> Value {
             "jurisdiction": row.jurisdiction,
             "conditions": row.conditions,
             "idempotency_key": row.key_required,
+            "shadow": row.shadow,
             "roles": by_role(&mut row.cells.iter().map(|access| access.word())),
         })
     });

@@ -150,6 +150,7 @@ fn marks(row: &RouteRow) -> String {
         mark(row.jurisdiction.is_some(), "J"),
         mark(!row.conditions.is_empty(), "W"),
         mark(row.key_required, "K"),
+        mark(row.shadow, "S"),
     ]
     .concat()
 }
@@ -199,6 +200,10 @@ fn legend(rows: &Matrix, out: &mut String) {
             "W when a condition holds",
         ),
         (routes().any(|row| row.key_required), "K an idempotency key is needed"),
+        (
+            routes().any(|row| row.shadow),
+            "S shadow: who may not ask is recorded, and let through",
+        ),
     ]
     .into_iter()
     .filter_map(|(used, text)| used.then_some(text))

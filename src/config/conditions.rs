@@ -75,6 +75,15 @@ fn compile(text: Text<'_>, place: &Place<'_>, known: &Known<'_>, problems: &mut 
         }
     };
     mentions(text, &condition, known, problems);
+    match condition.settled() {
+        Some(true) => problems
+            .warn(text.at, "the condition always holds")
+            .hint("nothing in a request makes it false"),
+        Some(false) => problems
+            .warn(text.at, "the condition never holds")
+            .hint("every request to this route is refused"),
+        None => {}
+    }
     Some(When {
         condition,
         origin: Origin {

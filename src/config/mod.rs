@@ -8,6 +8,7 @@
 //! No sockets, no clock, no environment but what is handed in. Nothing here knows HTTP requests or tokens.
 
 mod addresses;
+mod analysis;
 mod classes;
 mod conditions;
 mod environment;

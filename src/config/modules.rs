@@ -1,7 +1,7 @@
 //! `modules`: parts of the backends' URL space, each with one owner.
 
 use http::HeaderName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::fields::{Fields, Text};
@@ -13,7 +13,7 @@ use super::routes;
 use super::values;
 use super::yaml::{Key, Node, Value};
 use crate::policy::PathPattern;
-use crate::policy::parts::{CallerFact, Jurisdiction, Module, Origin, Unmaskable, UpstreamId};
+use crate::policy::parts::{CallerFact, Jurisdiction, Mode, Module, Origin, Unmaskable, UpstreamId};
 use crate::policy::pattern::Segment;
 
 /// What modules refer to.
@@ -43,11 +43,12 @@ fn module<'a>(
 ) -> Module {
     let own = Fields::new(node, key.at, &MODULE);
     let mut patterns: Vec<PathPattern> = Vec::new();
+    let mut seen = HashSet::new();
     for text in own.texts("prefix") {
         let Ok(pattern) = values::prefix(text.text) else {
             continue;
         };
-        if !patterns.contains(&pattern) {
+        if seen.insert(nameless(&pattern)) {
             let of = format!(" of module {}", quote(&key.text));
             prefixes.add(&pattern, text, &of, problems);
             patterns.push(pattern);
@@ -57,6 +58,7 @@ fn module<'a>(
         .text("upstream")
         .and_then(|text| known.upstreams.find(text, problems));
     let jurisdiction = jurisdiction(&own, known, problems);
+    let mode = mode(&own, &format!("module {}", quote(&key.text)), problems).unwrap_or_default();
     let routes = routes::read(own.list("routes"), jurisdiction.as_ref(), known, problems);
     Module {
         name: key.text.as_str().into(),
@@ -70,11 +72,30 @@ fn module<'a>(
         path_parameters: own.text("path_parameters").is_some_and(|text| text.text == "allow"),
         forward_token: own.flag("forward_token").unwrap_or(false),
         unmaskable: unmaskable(&own),
+        mode,
         routes,
         origin: Origin {
             file: problems.name(key.at),
             line: key.at.line,
         },
+    }
+}
+
+/// Reads `mode` of a module or a route. What is only on trial is said at each load, so that nobody takes it for a lock.
+pub(super) fn mode(own: &Fields<'_>, of: &str, problems: &mut Problems) -> Option<Mode> {
+    let text = own.text("mode")?;
+    match text.text {
+        "shadow" => {
+            problems
+                .warn(
+                    text.at,
+                    format!("{of} is in shadow mode: what its rules deny is let through and recorded"),
+                )
+                .hint("look at `would_deny` in the audit log, then say `mode: enforce`");
+            Some(Mode::Shadow)
+        }
+        "enforce" => Some(Mode::Enforce),
+        _ => None,
     }
 }
 

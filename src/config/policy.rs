@@ -1,6 +1,7 @@
 //! A policy from its files: read as one snapshot, merged, checked, its names resolved, compiled (interface, section 3).
 
 use aws_lc_rs::digest;
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{classes, identity, modules, roles};
+use super::{analysis, classes, identity, modules, roles};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -79,6 +80,7 @@ fn load(path: &Path, upstream_names: &[Arc<str>], problems: &mut Problems) -> Op
     })
     .map_err(|fault| compile_fault(&fault, path, &root, problems))
     .ok()?;
+    analysis::warn(&policy, &root, problems);
     let files = inputs.paths();
     Some(LoadedPolicy {
         policy,
@@ -118,7 +120,7 @@ fn sources(path: &Path, problems: &mut Problems) -> Option<Vec<PathBuf>> {
 
 /// Reads, parses and checks each file, and merges them.
 fn read_all(path: &Path, sources: &[PathBuf], inputs: &mut Inputs, problems: &mut Problems) -> Option<Node> {
-    let mut merged: Vec<(Key, Node)> = Vec::new();
+    let mut merged = Merged::default();
     let mut any = false;
     for source in sources {
         let Some((root, bytes)) = super::parse_file(source, problems) else {
@@ -135,7 +137,7 @@ fn read_all(path: &Path, sources: &[PathBuf], inputs: &mut Inputs, problems: &mu
             any = true;
             let known = |key: &Key| POLICY.keys.iter().any(|known| known.name == key.text);
             for entry in entries.into_iter().filter(|(key, _)| known(key)) {
-                merge(&mut merged, entry, problems);
+                merged.add(entry, problems);
             }
         }
     }
@@ -146,43 +148,55 @@ fn read_all(path: &Path, sources: &[PathBuf], inputs: &mut Inputs, problems: &mu
         col: 1,
         len: 0,
     };
-    if any && !merged.iter().any(|(key, _)| key.text == "version") {
+    if any && !merged.sections.iter().any(|(key, _)| key.text == "version") {
         problems
             .error(at, "`version` is missing")
             .hint("write `version: 1` at the top of one file");
     }
     any.then_some(Node {
         at,
-        value: Value::Map(merged),
+        value: Value::Map(merged.sections),
     })
 }
 
-/// Adds a section of one file to what other files said: maps grow, lists of exclusive roles grow, everything else may be
-/// said once.
-fn merge(merged: &mut Vec<(Key, Node)>, (key, node): (Key, Node), problems: &mut Problems) {
-    let Some((first, held)) = merged.iter_mut().find(|(known, _)| known.text == key.text) else {
-        merged.push((key, node));
-        return;
-    };
-    match (&mut held.value, node.value) {
-        (Value::Map(held), Value::Map(entries)) => {
-            let mut names: std::collections::HashMap<String, Span> =
-                held.iter().map(|(key, _)| (key.text.clone(), key.at)).collect();
-            for (key, node) in entries {
-                match names.get(&key.text) {
-                    Some(first) => twice(&key, *first, problems),
-                    None => {
-                        names.insert(key.text.clone(), key.at);
-                        held.push((key, node));
+/// What all files said so far.
+#[derive(Default)]
+struct Merged {
+    sections: Vec<(Key, Node)>,
+    /// For each section that is a map, its names and where they stand.
+    names: HashMap<String, HashMap<String, Span>>,
+}
+
+impl Merged {
+    /// Adds a section of one file to what other files said: maps grow, lists of exclusive roles grow, everything else may be
+    /// said once.
+    fn add(&mut self, (key, node): (Key, Node), problems: &mut Problems) {
+        let Some((first, held)) = self.sections.iter_mut().find(|(known, _)| known.text == key.text) else {
+            self.sections.push((key, node));
+            return;
+        };
+        match (&mut held.value, node.value) {
+            (Value::Map(held), Value::Map(entries)) => {
+                let names = self.names.entry(key.text).or_insert_with(|| {
+                    let names = held.iter().map(|(key, _)| (key.text.clone(), key.at));
+                    names.collect()
+                });
+                for (key, node) in entries {
+                    match names.get(&key.text) {
+                        Some(first) => twice(&key, *first, problems),
+                        None => {
+                            names.insert(key.text.clone(), key.at);
+                            held.push((key, node));
+                        }
                     }
                 }
             }
+            (Value::List(held), Value::List(items)) if key.text == "exclusive_roles" => held.extend(items),
+            (Value::Scalar(held), Value::Scalar(other)) if key.text == "version" && held.text == other.text => {}
+            (Value::List(_), Value::List(_)) | (Value::Scalar(_), Value::Scalar(_)) => twice(&key, first.at, problems),
+            // One of them is not what the key wants, which has been said.
+            _ => {}
         }
-        (Value::List(held), Value::List(items)) if key.text == "exclusive_roles" => held.extend(items),
-        (Value::Scalar(held), Value::Scalar(other)) if key.text == "version" && held.text == other.text => {}
-        (Value::List(_), Value::List(_)) | (Value::Scalar(_), Value::Scalar(_)) => twice(&key, first.at, problems),
-        // One of them is not what the key wants, which has been said.
-        _ => {}
     }
 }
 
@@ -217,7 +231,13 @@ fn compile(
         problems.warn(root.at, "the policy has no `modules`: every request is refused");
     }
     let roles = roles::read(role_entries, &role_names, &module_names, problems);
-    let exclusive_roles = roles::exclusive(fields.list("exclusive_roles"), &roles, &role_names, problems);
+    let exclusive_roles = roles::exclusive(
+        fields.list("exclusive_roles"),
+        role_entries,
+        &roles,
+        &role_names,
+        problems,
+    );
     let grants = Grants::new(&roles);
     let forward_as = identity::forward_as(identity, problems);
     let known = Known {

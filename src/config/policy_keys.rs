@@ -22,7 +22,6 @@ pub(super) const LATER: &[&str] = &[
     "recertification",
     "recertify_by",
     "controls",
-    "mode",
     "json",
     "revoked",
     "redact_as",
@@ -159,6 +158,7 @@ static METHOD: Words = words(
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
+static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
 static MATCH: Words = words("way to match", &["exact"], &[]);
 static MASK: Words = Words {
     what: "mask",
@@ -410,6 +410,11 @@ pub(super) static MODULE: Section = Section {
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
         ),
+        optional(
+            "mode",
+            Shape::Word(&MODE),
+            "shadow: what its routes' rules deny is let through and recorded. Default: enforce.",
+        ),
         required(
             "routes",
             Shape::Some(&Shape::Section(&ROUTE)),
@@ -454,6 +459,11 @@ pub(super) static ROUTE: Section = Section {
             "idempotency",
             Shape::Section(&IDEMPOTENCY),
             "Keeps writes from happening twice.",
+        ),
+        optional(
+            "mode",
+            Shape::Word(&MODE),
+            "In place of the module's: shadow lets through and records what the route's rules deny, enforce denies it.",
         ),
     ],
 };

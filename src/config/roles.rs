@@ -1,14 +1,15 @@
 //! `roles` and `exclusive_roles`: what a role grants, what it is kept out of, and which roles keep apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::fields::{Fields, Text, text};
 use super::names::Names;
 use super::policy_keys::{RATE_LIMIT, ROLE_KEYS};
 use super::problem::{Problems, Span, nearest, quote};
 use super::yaml::{Key, Node, Value};
+use crate::policy::bits::Bits;
 use crate::policy::parts::{ModuleId, Origin, Role, RoleId};
-use crate::policy::{RateLimit, ScopePattern};
+use crate::policy::{RateLimit, ScopePattern, ScopeTree};
 
 /// Reads every role; one that cannot be read keeps its index.
 pub(super) fn read(
@@ -159,7 +160,13 @@ fn warn_empty(roles: &[Role], entries: &[(Key, Node)], problems: &mut Problems) 
 }
 
 /// Reads the sets of roles that keep apart (S2.1).
-pub(super) fn exclusive(items: &[Node], list: &[Role], roles: &Names<'_>, problems: &mut Problems) -> Vec<Vec<RoleId>> {
+pub(super) fn exclusive(
+    items: &[Node],
+    entries: &[(Key, Node)],
+    list: &[Role],
+    roles: &Names<'_>,
+    problems: &mut Problems,
+) -> Vec<Vec<RoleId>> {
     let mut sets = Vec::new();
     for node in items {
         let Value::List(members) = &node.value else { continue };
@@ -175,58 +182,86 @@ pub(super) fn exclusive(items: &[Node], list: &[Role], roles: &Names<'_>, proble
         }
         sets.push((node.at, set));
     }
-    warn_unusable(list, &sets, problems);
+    refuse_unusable(entries, list, &sets, problems);
     sets.into_iter().map(|(_, set)| set).collect()
 }
 
-/// Whoever holds a role that includes two exclusive ones is refused: nobody can use it.
-fn warn_unusable(roles: &[Role], sets: &[(Span, Vec<RoleId>)], problems: &mut Problems) {
-    if sets.is_empty() {
+/// Whoever holds a role that includes two exclusive ones is refused: nobody can use it. So it is with a role that inherits
+/// from one that it is kept apart from.
+fn refuse_unusable(entries: &[(Key, Node)], roles: &[Role], sets: &[(Span, Vec<RoleId>)], problems: &mut Problems) {
+    let mut sets_of: HashMap<RoleId, Vec<usize>> = HashMap::new();
+    for (number, (_, set)) in sets.iter().enumerate() {
+        for id in set {
+            sets_of.entry(*id).or_default().push(number);
+        }
+    }
+    if sets_of.is_empty() {
         return;
     }
-    for (at, role) in (0_u16..).zip(roles) {
-        let mut held = HashSet::new();
-        let mut waiting = vec![RoleId(at)];
-        while let Some(id) = waiting.pop() {
-            if held.insert(id) {
-                waiting.extend(roles.get(usize::from(id.0)).into_iter().flat_map(|role| &role.inherits));
+    for (at, (role, (key, node))) in (0_u16..).zip(roles.iter().zip(entries)) {
+        // A role that includes nothing but itself is in no set twice.
+        if role.inherits.is_empty() {
+            continue;
+        }
+        let mut met: BTreeMap<usize, Vec<RoleId>> = BTreeMap::new();
+        for id in included(roles, RoleId(at)) {
+            for &set in sets_of.get(&id).into_iter().flatten() {
+                met.entry(set).or_default().push(id);
             }
         }
-        for (span, set) in sets {
-            let both: Vec<String> = set
-                .iter()
-                .filter(|id| held.contains(id))
-                .filter_map(|id| roles.get(usize::from(id.0)))
-                .map(|role| quote(&role.name))
-                .collect();
-            if both.len() > 1 {
-                let message = format!(
-                    "nobody can use role {}: it includes {}",
-                    quote(&role.name),
-                    both.join(" and ")
-                );
-                problems.warn(*span, message);
-            }
+        for (set, mut both) in met.into_iter().filter(|(_, both)| both.len() > 1) {
+            both.sort_unstable();
+            let names = both.iter().filter_map(|id| roles.get(usize::from(id.0)));
+            let names: Vec<String> = names.map(|role| quote(&role.name)).collect();
+            let message = format!(
+                "nobody can use role {}: it includes {}",
+                quote(&role.name),
+                names.join(" and ")
+            );
+            let place = problems.place(sets.get(set).map(|(at, _)| *at).unwrap_or_default());
+            let inherits = Fields::new(node, key.at, &ROLE_KEYS).key("inherits");
+            problems
+                .error(inherits.unwrap_or(key.at), message)
+                .hint(format!("{place} says that no token may hold them together"));
         }
     }
+}
+
+/// A role and everything that it inherits.
+fn included(roles: &[Role], start: RoleId) -> Vec<RoleId> {
+    let mut seen = Bits::new(roles.len());
+    let mut list = Vec::new();
+    let mut waiting = vec![start];
+    while let Some(id) = waiting.pop() {
+        if !seen.contains(usize::from(id.0)) {
+            seen.insert(usize::from(id.0));
+            list.push(id);
+            waiting.extend(roles.get(usize::from(id.0)).into_iter().flat_map(|role| &role.inherits));
+        }
+    }
+    list
 }
 
 /// What all roles together grant.
 pub(super) struct Grants<'r> {
     by_name: HashSet<&'r str>,
-    patterns: HashMap<&'r str, (&'r ScopePattern, &'r str)>,
+    /// Each pattern with a role that grants it.
+    patterns: Vec<(&'r str, &'r str)>,
+    tree: ScopeTree<'r>,
 }
 
 impl<'r> Grants<'r> {
     pub(super) fn new(roles: &'r [Role]) -> Self {
         let mut grants = Self {
             by_name: HashSet::new(),
-            patterns: HashMap::new(),
+            patterns: Vec::new(),
+            tree: ScopeTree::default(),
         };
         for role in roles {
             for scope in &role.scopes {
                 if scope.is_wildcard() {
-                    grants.patterns.entry(scope.as_str()).or_insert((scope, &role.name));
+                    grants.tree.insert(scope.as_str(), grants.patterns.len());
+                    grants.patterns.push((scope.as_str(), &role.name));
                 } else {
                     grants.by_name.insert(scope.as_str());
                 }
@@ -258,17 +293,17 @@ impl<'r> Grants<'r> {
                 .error(scope.at, format!("no role grants {} by its own name", scope.quoted()))
                 .hint(format!(
                     "{} of role {} opens routes, not classified fields",
-                    quote(pattern.as_str()),
+                    quote(pattern),
                     quote(role)
                 )),
         }
     }
 
-    fn pattern(&self, scope: &str) -> Option<&(&'r ScopePattern, &'r str)> {
-        self.patterns
-            .values()
-            .filter(|(pattern, _)| pattern.covers(scope))
-            .min_by_key(|(pattern, _)| pattern.as_str())
+    /// A pattern that covers a scope, and a role that grants it.
+    fn pattern(&self, scope: &str) -> Option<(&'r str, &'r str)> {
+        let covering = self.tree.covering(scope);
+        let found = covering.iter().filter_map(|&number| self.patterns.get(number));
+        found.copied().min()
     }
 
     fn nobody(&self, scope: &str, at: Span, problems: &mut Problems) {

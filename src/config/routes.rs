@@ -74,6 +74,7 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
         when,
         reads_body,
         idempotency,
+        mode: modules::mode(own, "the route", problems),
         origin: Origin {
             file: problems.name(own.at),
             line: own.at.line,
@@ -109,6 +110,14 @@ fn public_route(own: &Fields<'_>, outer: Option<&Jurisdiction>, problems: &mut P
         if let Some(at) = own.key(key) {
             problems.error(at, format!("a public route has no caller for `{key}`"));
         }
+    }
+    if let Some(at) = own.key("mode")
+        && own.key("when").is_none()
+    {
+        problems.warn(
+            at,
+            "`mode` has no meaning on a public route without `when`: no rule of it denies anything",
+        );
     }
     if outer.is_some() && own.key("jurisdiction").is_none() {
         problems.warn(own.at, "the module's `jurisdiction` does not hold on a public route");
@@ -196,7 +205,10 @@ impl Ties {
         let shown = quote(&route.pattern.to_string());
         let methods = self.exact.entry(key.clone()).or_default();
         let mut tie = None;
-        for method in &route.methods {
+        // Else the order of lines would say which of the two answers a `HEAD`.
+        let head =
+            (route.methods.contains(&Method::GET) && !route.methods.contains(&Method::HEAD)).then_some(&Method::HEAD);
+        for method in route.methods.iter().chain(head) {
             match methods.get(method) {
                 Some(first) => {
                     tie.get_or_insert((method.clone(), *first));

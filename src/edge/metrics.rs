@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use crate::reason::Outcome;
+use crate::reason::{Outcome, Reason};
 
 /// Upper bounds of the duration histograms, in seconds.
 const DURATIONS: [f64; 13] = [
@@ -31,6 +31,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     decisions: IntCounterVec,
+    would_deny: IntCounterVec,
     duration: HistogramVec,
     upstream_duration: HistogramVec,
     upstream_up: IntGaugeVec,
@@ -99,6 +100,11 @@ impl Metrics {
                 &["module", "route", "method", "status"],
             )?,
             decisions: counters("tollgate_decisions_total", "Decisions made.", &["decision", "module"])?,
+            would_deny: counters(
+                "tollgate_would_deny_total",
+                "Requests let through that a rule in shadow mode denies.",
+                &["decision", "module"],
+            )?,
             duration: histograms(
                 "tollgate_request_duration_seconds",
                 "From a request's head to the end of its answer.",
@@ -242,6 +248,12 @@ impl RouteMeter {
         });
         self.duration.observe(took.as_secs_f64());
     }
+
+    /// The request was let through, and a rule in shadow mode denies it.
+    pub fn would_deny(&self, reason: Reason) {
+        let labels = [reason.decision(), &*self.module];
+        self.metrics.would_deny.with_label_values(&labels).inc();
+    }
 }
 
 /// Adds one to the counter at `key`, which is looked up by its labels the first time only.
@@ -265,7 +277,6 @@ fn count_in<K: std::hash::Hash + Eq>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reason::Reason;
 
     #[test]
     fn a_request_is_counted_once_under_each_label() {

@@ -67,6 +67,9 @@ pub(super) async fn decide(
         Decision::NeedsBody(_) => return Err(Refusal::because(Reason::Internal, "asked for the body twice")),
     };
     line.place(permit.place(), permit.route().scope.as_ref());
+    if let Some(denial) = permit.would_deny() {
+        line.would_deny(denial);
+    }
     no_dry_run(call)?;
     Ok((permit, body))
 }

@@ -269,6 +269,7 @@ fn entry(rules: &Rules, id: &HeaderValue, peer: &Peer, method: Option<http::Meth
         requested_scope: None,
         source: peer.address,
         outcome: Outcome::Abandoned,
+        would_deny: None,
         detail: None,
         status: None,
         upstream: None,

@@ -13,7 +13,7 @@ use crate::audit::Entry;
 use crate::call::Call;
 use crate::edge::journal::{Filed, Slot};
 use crate::edge::metrics::RouteMeter;
-use crate::policy::{Authority, Permit, Place, route};
+use crate::policy::{Authority, Denial, Permit, Place, route};
 use crate::reason::{Outcome, Reason};
 
 /// An audit line in the making.
@@ -102,6 +102,14 @@ impl Line {
         open.entry.requested_scope = scope.cloned();
     }
 
+    /// It may be forwarded although a rule denies it: the rule is on trial.
+    pub(super) fn would_deny(&mut self, denial: &Denial) {
+        if let Some(open) = &mut self.open {
+            open.entry.would_deny = Some(denial.reason);
+            open.entry.detail = denial.detail.clone().map(Cow::Owned);
+        }
+    }
+
     /// It may be forwarded.
     pub(super) fn permitted(&mut self, permit: &Permit) {
         if let Some(open) = &mut self.open {
@@ -162,6 +170,9 @@ impl Line {
         entry.duration = started.elapsed();
         let method = entry.method.as_ref().map(http::Method::as_str);
         meter.count(method, entry.status, outcome, entry.duration);
+        if let Some(reason) = entry.would_deny {
+            meter.would_deny(reason);
+        }
         slot.file(entry, self.durable)
     }
 }

@@ -26,6 +26,12 @@ impl Bits {
             .is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
+    /// Whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|&word| word == 0)
+    }
+
     /// Adds everything in `other`.
     pub fn union(&mut self, other: &Self) {
         for (word, more) in self.0.iter_mut().zip(&other.0) {
@@ -45,10 +51,11 @@ impl Bits {
 
     /// The indexes, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.0.iter().enumerate().flat_map(|(at, &word)| {
-            (0..64)
-                .filter(move |bit| word & (1 << bit) != 0)
-                .map(move |bit| at * 64 + bit)
+        let some = |word: u64| (word != 0).then_some(word);
+        self.0.iter().enumerate().flat_map(move |(at, &word)| {
+            // Each step takes the lowest bit away.
+            std::iter::successors(some(word), move |&left| some(left & (left - 1)))
+                .map(move |left| at * 64 + left.trailing_zeros() as usize)
         })
     }
 }

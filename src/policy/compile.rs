@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::condition::Mentioned;
+use super::grants::Coverage;
 use super::matcher::Matcher;
-use super::parts::{Jurisdiction, MaskAction, Module, Parts, Role};
+use super::parts::{Jurisdiction, MaskAction, Mode, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 use crate::masking::{Action, ClassId, FieldRule, SelectorFault, Selectors, fold};
 
@@ -95,6 +96,7 @@ impl Policy {
                 },
             })
             .collect();
+        let mut selectors = HashMap::new();
         let mut prefixes = Matcher::default();
         let mut modules = Vec::with_capacity(parts.modules.len());
         for module in parts.modules {
@@ -104,7 +106,7 @@ impl Policy {
                     return Err(CompileFault::Tie(prefix.to_string(), module.name.to_string()));
                 }
             }
-            modules.push(compile_module(module, at, &classes, &scope_index)?);
+            modules.push(compile_module(module, at, &classes, &mut selectors, &scope_index)?);
         }
         let closed = classes.iter().map(|class| Some(class.action.clone())).collect();
         Ok(Self {
@@ -156,7 +158,12 @@ fn needed_scopes(parts: &Parts) -> Vec<Arc<str>> {
 }
 
 fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>, CompileFault> {
-    let own: Vec<CompiledRole> = parts.roles.iter().map(|role| own_role(parts, role, scopes)).collect();
+    let coverage = Coverage::new(parts.roles.iter().flat_map(|role| &role.scopes), scopes);
+    let own: Vec<CompiledRole> = parts
+        .roles
+        .iter()
+        .map(|role| own_role(parts, role, &coverage, scopes.len()))
+        .collect();
     let mut roles = Vec::with_capacity(own.len());
     for (at, role) in parts.roles.iter().enumerate() {
         let includes = closure(&parts.roles, at)?;
@@ -184,26 +191,18 @@ fn compile_roles(parts: &Parts, scopes: &[Arc<str>]) -> Result<Vec<CompiledRole>
 }
 
 /// What a role says for itself, before inheritance.
-fn own_role(parts: &Parts, role: &Role, scopes: &[Arc<str>]) -> CompiledRole {
-    let matching = |test: &dyn Fn(&str) -> bool| {
-        collect(
-            scopes.len(),
-            scopes
-                .iter()
-                .enumerate()
-                .filter(|(_, scope)| test(scope))
-                .map(|(at, _)| at),
-        )
-    };
+fn own_role(parts: &Parts, role: &Role, coverage: &Coverage<'_>, scopes: usize) -> CompiledRole {
+    let by_name = role.scopes.iter().filter(|pattern| !pattern.is_wildcard());
+    let covered = |pattern| coverage.of(pattern).iter().copied();
     CompiledRole {
         role: role.clone(),
-        includes: Bits::new(parts.roles.len()),
+        includes: Bits::new(0),
         restricted: collect(
             parts.modules.len(),
             role.restricted_modules.iter().map(|module| usize::from(module.0)),
         ),
-        granted: matching(&|scope| role.scopes.iter().any(|pattern| pattern.covers(scope))),
-        named: matching(&|scope| role.scopes.iter().any(|pattern| pattern.as_str() == scope)),
+        granted: collect(scopes, role.scopes.iter().flat_map(covered)),
+        named: collect(scopes, by_name.flat_map(covered)),
         allow_from: None,
     }
 }
@@ -239,6 +238,7 @@ fn compile_module(
     module: Module,
     at: u16,
     classes: &[CompiledClass],
+    known: &mut HashMap<Vec<u16>, Arc<Selectors>>,
     scope_index: &HashMap<Arc<str>, usize>,
 ) -> Result<CompiledModule, CompileFault> {
     let mut routes = Matcher::default();
@@ -287,10 +287,11 @@ fn compile_module(
         route_facts.push(RouteFacts {
             scope,
             jurisdiction,
+            shadow: route.mode.unwrap_or(module.mode) == Mode::Shadow,
             label,
         });
     }
-    let (selectors, own_classes, headers) = compile_classes(at, classes)?;
+    let (selectors, own_classes, headers) = compile_classes(at, classes, known)?;
     Ok(CompiledModule {
         module,
         routes,
@@ -302,15 +303,22 @@ fn compile_module(
     })
 }
 
+/// Whether a request could be taken by either: `HEAD` comes with `GET`.
 fn overlap(a: &[Method], b: &[Method]) -> bool {
-    a.iter().any(|method| b.contains(method))
+    let takes = |methods: &[Method], method: &Method| {
+        methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
+    };
+    a.iter().any(|method| takes(b, method)) || b.iter().any(|method| takes(a, method))
 }
 
 type ModuleClasses = (Arc<Selectors>, Vec<u16>, Vec<(String, u16)>);
 
-/// One automaton for all the classes that apply in a module.
-fn compile_classes(module: u16, classes: &[CompiledClass]) -> Result<ModuleClasses, CompileFault> {
-    let mut rules = Vec::new();
+/// One automaton for all the classes that apply in a module. Modules with the same classes share it: it is `known`.
+fn compile_classes(
+    module: u16,
+    classes: &[CompiledClass],
+    known: &mut HashMap<Vec<u16>, Arc<Selectors>>,
+) -> Result<ModuleClasses, CompileFault> {
     let mut own = Vec::new();
     let mut headers = Vec::new();
     for (at, CompiledClass { class, .. }) in classes.iter().enumerate() {
@@ -324,19 +332,35 @@ fn compile_classes(module: u16, classes: &[CompiledClass]) -> Result<ModuleClass
         let at = index(at, "field classes")?;
         own.push(at);
         headers.extend(class.headers.iter().map(|name| (fold(name), at)));
-        rules.push(FieldRule {
-            class: ClassId(at),
-            names: class.names.clone(),
-            exact: class.exact,
-            paths: class.paths.clone(),
-        });
     }
-    let selectors = Selectors::compile(&rules).map_err(|fault| CompileFault::Selector {
-        class: classes
-            .get(own.get(fault.rule()).map_or(usize::MAX, |&at| usize::from(at)))
-            .map(|class| Arc::clone(&class.class.name))
+    if let Some(selectors) = known.get(&own) {
+        return Ok((Arc::clone(selectors), own, headers));
+    }
+    let selectors = Arc::new(compile_selectors(&own, classes)?);
+    known.insert(own.clone(), Arc::clone(&selectors));
+    Ok((selectors, own, headers))
+}
+
+fn compile_selectors(own: &[u16], classes: &[CompiledClass]) -> Result<Selectors, CompileFault> {
+    let class = |at: u16| classes.get(usize::from(at)).map(|class| &class.class);
+    let rules: Vec<FieldRule> = own
+        .iter()
+        .filter_map(|&at| {
+            let class = class(at)?;
+            Some(FieldRule {
+                class: ClassId(at),
+                names: class.names.clone(),
+                exact: class.exact,
+                paths: class.paths.clone(),
+            })
+        })
+        .collect();
+    Selectors::compile(&rules).map_err(|fault| CompileFault::Selector {
+        class: own
+            .get(fault.rule())
+            .and_then(|&at| class(at))
+            .map(|class| Arc::clone(&class.name))
             .unwrap_or_default(),
         fault,
-    })?;
-    Ok((Arc::new(selectors), own, headers))
+    })
 }

@@ -1,18 +1,19 @@
 //! The steps from route to condition, in the order of the interface's section 4. The first that fails answers.
 
 mod judge;
+mod permit;
 
-use http::{HeaderName, Method};
+use http::Method;
 use std::sync::Arc;
 
 use super::condition::{EvaluationFault, Facts};
 use super::matcher::Found;
 use super::parts::{Origin, Route, When};
-use super::{Actions, Authority, CompiledModule, Policy, RouteFacts, allowed_methods};
+use super::{Authority, CompiledModule, Policy, RouteFacts, allowed_methods};
 use crate::call::Call;
-use crate::masking::{Mask, fold};
 use crate::reason::Reason;
 pub use judge::Pending;
+pub use permit::Permit;
 
 /// What [`evaluate`] says.
 #[derive(Debug)]
@@ -25,14 +26,6 @@ pub enum Decision<'r> {
     NeedsBody(Pending<'r>),
 }
 
-/// The proof that a request may be forwarded. Made here only.
-#[derive(Debug)]
-pub struct Permit {
-    policy: Arc<Policy>,
-    place: Place,
-    actions: Actions,
-}
-
 /// Which module and route a request belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -42,7 +35,7 @@ pub struct Place {
     pub route: Option<u16>,
 }
 
-/// Why a request is denied, with what its client may be told.
+/// Why a request is denied, with what its client may be told. On a route in shadow mode, why it would be.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Denial {
     /// The reason.
@@ -187,15 +180,21 @@ fn steps<'r>(
         (None, &policy.closed)
     } else {
         let caller = caller.ok_or_else(|| Denial::new(Reason::MissingToken, Some(place)))?;
-        may_enter(&found, caller, trace)?;
         (Some(caller), &caller.actions)
     };
+    let permit = Permit {
+        policy: Arc::clone(policy),
+        place,
+        actions: Arc::clone(actions),
+        would_deny: None,
+    };
+    if let Some(caller) = caller
+        && let Err(denial) = may_enter(&found, caller, trace)
+    {
+        return permit.unless_enforced(denial).map(Decision::Allow);
+    }
     let pending = Pending {
-        permit: Permit {
-            policy: Arc::clone(policy),
-            place,
-            actions: Arc::clone(actions),
-        },
+        permit,
         call,
         caller,
         now,
@@ -340,104 +339,5 @@ impl Policy {
                 .is_some_and(|module| module.module.path_parameters),
             Found::Nothing | Found::CaseFolds => false,
         }
-    }
-}
-
-/// What a permit of a route that has vanished would be: closed. A permit always names a route of its own policy.
-static NO_ROUTE: std::sync::LazyLock<Route> = std::sync::LazyLock::new(|| Route {
-    pattern: super::PathPattern::default(),
-    methods: Vec::new(),
-    scope: None,
-    public: false,
-    jurisdiction: None,
-    when: None,
-    reads_body: false,
-    idempotency: None,
-    origin: Origin::default(),
-});
-
-impl Permit {
-    /// Where the request goes.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        self.place
-    }
-
-    /// The policy that permits.
-    #[must_use]
-    pub fn policy(&self) -> &Arc<Policy> {
-        &self.policy
-    }
-
-    pub(super) fn compiled(&self) -> Option<&CompiledModule> {
-        self.policy.module(self.place)
-    }
-
-    fn facts(&self) -> Option<&RouteFacts> {
-        self.compiled()?.route_facts.get(usize::from(self.place.route?))
-    }
-
-    /// The module.
-    #[must_use]
-    pub fn module(&self) -> Option<&super::Module> {
-        self.compiled().map(|module| &module.module)
-    }
-
-    /// The route.
-    #[must_use]
-    pub fn route(&self) -> &Route {
-        self.place
-            .route
-            .and_then(|route| self.compiled()?.module.routes.get(usize::from(route)))
-            .unwrap_or(&NO_ROUTE)
-    }
-
-    /// What is to be cut from the answer's body; none when the caller may see all that the module classifies.
-    #[must_use]
-    pub fn mask(&self) -> Option<Mask> {
-        let module = self.compiled()?;
-        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.hides(class)) {
-            return None;
-        }
-        Some(Mask {
-            selectors: Arc::clone(&module.selectors),
-            actions: Arc::clone(&self.actions),
-        })
-    }
-
-    /// Whether a class is hidden from this caller.
-    pub(super) fn hides(&self, class: u16) -> bool {
-        self.actions.get(usize::from(class)).is_some_and(Option::is_some)
-    }
-
-    /// Whether any response header is classified and hidden from this caller.
-    #[must_use]
-    pub fn hides_headers(&self) -> bool {
-        self.compiled()
-            .is_some_and(|module| module.headers.iter().any(|(_, class)| self.hides(*class)))
-    }
-
-    /// The class for which a response header is hidden from this caller.
-    #[must_use]
-    pub fn hidden_header(&self, name: &HeaderName) -> Option<u16> {
-        let folded = fold(name.as_str());
-        let headers = &self.compiled()?.headers;
-        headers
-            .iter()
-            .find(|(own, class)| *own == folded && self.hides(*class))
-            .map(|(_, class)| *class)
-    }
-
-    /// The names of the classes that are hidden from this caller here, for `explain`.
-    pub fn hidden_classes(&self) -> impl Iterator<Item = &Arc<str>> {
-        let classes = self
-            .compiled()
-            .map(|module| module.classes.as_slice())
-            .unwrap_or_default();
-        classes
-            .iter()
-            .filter(|&&class| self.hides(class))
-            .filter_map(|&class| self.policy.classes.get(usize::from(class)))
-            .map(|class| &class.class.name)
     }
 }

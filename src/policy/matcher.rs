@@ -18,8 +18,6 @@ pub struct Matcher<T> {
     nodes: Vec<Node<T>>,
     /// A literal is not its own folding: then even a path in small letters may fold to another rule.
     mixed_case: bool,
-    /// Segments of the longest pattern: what comes after them in a path is compared with nothing.
-    depth: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +45,6 @@ impl<T> Default for Matcher<T> {
         Self {
             nodes: vec![Node::default()],
             mixed_case: false,
-            depth: 0,
         }
     }
 }
@@ -67,7 +64,6 @@ impl<T: Copy + PartialEq> Matcher<T> {
     /// The value at `pattern`, made by `new` if there is none yet.
     pub fn entry(&mut self, pattern: &PathPattern, new: impl FnOnce() -> T) -> Option<&mut T> {
         let mut at = 0;
-        self.depth = self.depth.max(pattern.segments().len());
         for segment in pattern.segments() {
             at = self.child(at, segment)?;
         }
@@ -97,12 +93,13 @@ impl<T: Copy + PartialEq> Matcher<T> {
     /// The most specific pattern for `path` from its segment `skip` on.
     #[must_use]
     pub fn find(&self, path: &Path, skip: usize) -> Found<T> {
-        let exact = self.best(0, path, skip, 0, None);
-        let mut compared = (skip..skip.saturating_add(self.depth)).map_while(|index| path.segment(index));
-        let other = if !self.mixed_case && compared.all(is_folded) {
-            exact
-        } else {
+        // What stands for a parameter may have any letters: only a text that is compared with literals can fold to another.
+        let mut folds = self.mixed_case;
+        let exact = self.best(0, path, skip, (0, None), &mut folds);
+        let other = if folds {
             self.best_folded(0, path, skip, 0, None)
+        } else {
+            exact
         };
         match (exact, other) {
             (None, None) => Found::Nothing,
@@ -111,18 +108,29 @@ impl<T: Copy + PartialEq> Matcher<T> {
         }
     }
 
-    /// Depth first, literal before parameter: of equally deep matches the first found is the most specific.
-    fn best(&self, at: usize, path: &Path, index: usize, depth: usize, best: Option<(T, usize)>) -> Option<(T, usize)> {
+    /// Depth first, literal before parameter: of equally deep matches the first found is the most specific. Tells by `folds`
+    /// if a text was compared that is not its own folding.
+    fn best(
+        &self,
+        at: usize,
+        path: &Path,
+        index: usize,
+        (depth, best): (usize, Option<(T, usize)>),
+        folds: &mut bool,
+    ) -> Option<(T, usize)> {
         let Some(node) = self.nodes.get(at) else { return best };
         let mut best = deeper(best, node.value, depth);
         let Some(segment) = path.segment(index) else {
             return best;
         };
-        if let Some(&child) = node.literals.get(segment) {
-            best = self.best(child, path, index + 1, depth + 1, best);
+        if !node.literals.is_empty() {
+            *folds |= !is_folded(segment);
+            if let Some(&child) = node.literals.get(segment) {
+                best = self.best(child, path, index + 1, (depth + 1, best), folds);
+            }
         }
         if let Some(child) = node.parameter {
-            best = self.best(child, path, index + 1, depth + 1, best);
+            best = self.best(child, path, index + 1, (depth + 1, best), folds);
         }
         best
     }
@@ -141,8 +149,10 @@ impl<T: Copy + PartialEq> Matcher<T> {
         let Some(segment) = path.segment(index) else {
             return best;
         };
-        for &child in node.folded.get(fold(segment).as_str()).into_iter().flatten() {
-            best = self.best_folded(child, path, index + 1, depth + 1, best);
+        if !node.folded.is_empty() {
+            for &child in node.folded.get(fold(segment).as_str()).into_iter().flatten() {
+                best = self.best_folded(child, path, index + 1, depth + 1, best);
+            }
         }
         if let Some(child) = node.parameter {
             best = self.best_folded(child, path, index + 1, depth + 1, best);
@@ -165,7 +175,7 @@ fn is_folded(text: &str) -> bool {
 }
 
 /// Folds as the laxest reader would: simple case folding through upper case, so that `ſ` meets `s` and `K` (Kelvin) meets `k`.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.chars()
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
@@ -256,5 +266,31 @@ mod tests {
         }
         assert_eq!(find(&["/admin"], "/ADMIN"), Some("folds"));
         assert_eq!(find(&["/a/{id}"], "/a/A1001"), Some("/a/{id}"));
+    }
+
+    proptest::proptest! {
+        /// Folding is left out only where it would change nothing.
+        #[test]
+        fn leaving_out_the_folding_changes_nothing(
+            patterns in proptest::collection::vec("(/(a|b|A|k|\\{x\\}|\\{y\\})){0,3}", 1..6),
+            path in "(/(a|A|b|B|k|K|c)){0,4}",
+        ) {
+            let mut matcher = Matcher::default();
+            for (at, text) in patterns.iter().enumerate() {
+                let text = if text.is_empty() { "/" } else { text };
+                if let Ok(pattern) = PathPattern::parse(text) {
+                    matcher.entry(&pattern, || at);
+                }
+            }
+            let path = Path::parse(&format!("/{}", path.trim_start_matches('/'))).unwrap();
+            let exact = matcher.best(0, &path, 0, (0, None), &mut false);
+            let folded = matcher.best_folded(0, &path, 0, 0, None);
+            let expected = match (exact, folded) {
+                (None, None) => Found::Nothing,
+                (Some((at, depth)), Some(same)) if (at, depth) == same => Found::One(at, depth),
+                _ => Found::CaseFolds,
+            };
+            proptest::prop_assert_eq!(matcher.find(&path, 0), expected);
+        }
     }
 }

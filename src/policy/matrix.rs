@@ -57,6 +57,8 @@ pub struct RouteRow {
     pub conditions: Vec<String>,
     /// A write needs an idempotency key.
     pub key_required: bool,
+    /// Its rules are on trial: who may not ask is recorded, and let through.
+    pub shadow: bool,
     /// By role.
     pub cells: Vec<Access>,
 }
@@ -164,6 +166,7 @@ impl Policy {
                 scope: route.scope.clone(),
                 jurisdiction: jurisdiction(&module.module, route).map(source_of),
                 conditions: conditions(route),
+                shadow: facts.shadow,
                 key_required: route.idempotency.as_ref().is_some_and(|rules| rules.required),
                 cells: self
                     .roles

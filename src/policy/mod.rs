@@ -7,12 +7,14 @@
 //! No clock, no I/O, no HTTP: the same function serves the gateway and `tollgate explain`. What authors ask of a policy as
 //! a whole is answered from the same tables: [`matrix`] says who may do what, [`compare`] what another policy would change.
 
+mod analysis;
 mod authority;
 pub mod bits;
 pub mod compare;
 mod compile;
 pub mod condition;
 mod evaluate;
+mod grants;
 pub mod matcher;
 pub mod matrix;
 pub mod parts;
@@ -35,10 +37,12 @@ use bits::Bits;
 use matcher::Matcher;
 use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role};
 
+pub use analysis::Finding;
 pub use authority::Authority;
 pub use compile::CompileFault;
 pub use condition::Condition;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
+pub use grants::ScopeTree;
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
 pub use rate::{Pace, RateLimit};
@@ -100,6 +104,8 @@ struct CompiledModule {
 struct RouteFacts {
     scope: Option<usize>,
     jurisdiction: Option<Need>,
+    /// What the route's own rules deny is let through, and recorded.
+    shadow: bool,
     /// The module's prefix and the route's path, for audit lines and metrics.
     label: Arc<str>,
 }

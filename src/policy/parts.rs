@@ -105,6 +105,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// Whether denials hold, on routes that do not say otherwise.
+    pub mode: Mode,
     /// Its routes.
     pub routes: Vec<Route>,
     /// Where it stands.
@@ -139,8 +141,20 @@ pub struct Route {
     pub reads_body: bool,
     /// Each write is done once (S1.8).
     pub idempotency: Option<Idempotency>,
+    /// In place of the module's.
+    pub mode: Option<Mode>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// Whether what a route's rules deny is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Enforce,
+    /// It is let through and recorded: a rule on trial. Who asks, and what is masked for them, stays as it is.
+    Shadow,
 }
 
 /// A condition and where it stands.

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The part of a granted scope that stands for any one part.
+pub(super) const ANY_PART: &str = "*";
+
 /// Most segments a path pattern may have.
 pub const MAX_SEGMENTS: usize = 64;
 
@@ -32,7 +35,7 @@ impl ScopePattern {
             if part.is_empty() {
                 return Err(PatternFault::EmptyPart);
             }
-            if part != "*" && part.contains('*') {
+            if part != ANY_PART && part.contains('*') {
                 return Err(PatternFault::PartialWildcard);
             }
             if let Some(odd) = part.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '"' | '\\')) {
@@ -51,7 +54,7 @@ impl ScopePattern {
     /// Whether a part is `*`.
     #[must_use]
     pub fn is_wildcard(&self) -> bool {
-        self.0.split(':').any(|part| part == "*")
+        self.0.split(':').any(|part| part == ANY_PART)
     }
 
     /// Whether the concrete `scope` is one of those that the pattern stands for.
@@ -62,7 +65,7 @@ impl ScopePattern {
         loop {
             match (ours.next(), theirs.next()) {
                 (None, None) => return true,
-                (Some(a), Some(b)) if a == b || (a == "*" && !b.is_empty()) => {}
+                (Some(a), Some(b)) if a == b || (a == ANY_PART && !b.is_empty()) => {}
                 _ => return false,
             }
         }

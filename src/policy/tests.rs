@@ -1,5 +1,8 @@
 //! The decision table, as data: one policy in parts, many requests.
 
+mod analysis;
+mod shadow;
+
 use super::parts::{
     CallerFact, FieldClass, Jurisdiction, MaskAction, Module, ModuleId, Role, RoleId, Route, Unmaskable, UpstreamId,
 };
@@ -34,6 +37,7 @@ pub(super) fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         when: None,
         reads_body: false,
         idempotency: None,
+        mode: None,
         origin: parts::Origin::default(),
     }
 }
@@ -48,6 +52,7 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
         path_parameters: false,
         forward_token: false,
         unmaskable: Unmaskable::default(),
+        mode: parts::Mode::default(),
         routes,
         origin: parts::Origin::default(),
     }
@@ -544,19 +549,20 @@ fn a_role_that_inherits_keeps_its_parents_restrictions() {
 
 #[test]
 fn parts_that_tie_or_go_round_are_no_policy() {
-    let tie = Parts {
-        modules: vec![module(
-            "a",
-            "/a",
-            None,
-            vec![
-                one_route("/{x}", &[Method::GET], "s"),
-                one_route("/{y}", &[Method::GET], "s"),
-            ],
-        )],
-        ..Parts::default()
-    };
-    assert!(matches!(Policy::compile(tie), Err(CompileFault::Tie(..))));
+    // `HEAD` comes with `GET`, whichever stands first.
+    let (get, head) = (Method::GET, Method::HEAD);
+    for (one, other) in [(&get, &get), (&get, &head), (&head, &get)] {
+        let routes =
+            [("/{x}", one), ("/{y}", other)].map(|(path, method)| one_route(path, std::slice::from_ref(method), "s"));
+        let tie = Parts {
+            modules: vec![module("a", "/a", None, routes.to_vec())],
+            ..Parts::default()
+        };
+        assert!(
+            matches!(Policy::compile(tie), Err(CompileFault::Tie(..))),
+            "{one} {other}"
+        );
+    }
     let prefixes = Parts {
         modules: vec![module("a", "/a", None, vec![]), module("b", "/a", None, vec![])],
         ..Parts::default()

@@ -28,6 +28,8 @@ mod pipeline;
 mod rates;
 mod reload;
 mod requests;
+mod scale;
+mod shadow;
 mod tokens;
 mod tools;
 mod views;

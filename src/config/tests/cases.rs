@@ -6,7 +6,7 @@ use super::*;
 const USUAL: [&str; 2] = ["the policy has no `identity`", "the policy has no `modules`"];
 
 /// Splits a file of cases: `== name`, input, `--`, what is said, an empty line.
-fn cases(text: &str) -> (String, Vec<(String, String, String)>) {
+pub(super) fn cases(text: &str) -> (String, Vec<(String, String, String)>) {
     let mut parts = text.split("\n== ");
     let head = parts.next().unwrap().to_owned();
     let cases = parts
@@ -73,6 +73,11 @@ fn yaml_cases() {
 #[test]
 fn policy_cases() {
     run("policy.txt", include_str!("policy.txt"), policy_says);
+}
+
+#[test]
+fn analysis_cases() {
+    run("analysis.txt", include_str!("analysis.txt"), policy_says);
 }
 
 #[test]

@@ -104,7 +104,7 @@ allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 "#;
 
 /// Keys that the examples leave out.
-const MORE_POLICY: &str = r#"
+pub(super) const MORE_POLICY: &str = r#"
 version: 1
 identity:
   issuers:
@@ -121,10 +121,11 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
       - { methods: [OPTIONS], public: true }
-      - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"' }
+      - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
   n:
     prefix: /
     upstream: billing
@@ -147,6 +148,8 @@ fn the_examples_load() {
     assert_eq!(gateway.upstream_names(), ["billing".into()]);
     let loaded = loaded(POLICY_EXAMPLE);
     insta::assert_snapshot!(said(&loaded.warnings), @r#"
+    p.yaml:17:5: warning: nothing asks for what role `meter_validator` grants
+      hint: no route, class or condition of this policy names a scope of it
     p.yaml:39:9: warning: the jurisdiction is read from the body, which `GET` requests have not
       hint: they are refused; give the route a `jurisdiction` of its own, such as `{ from: "query:county" }`
     "#);
@@ -271,7 +274,7 @@ fn a_folder_is_one_policy() {
     write(
         &p,
         "roles.yaml",
-        "version: 1\nroles:\n  a: { scopes: [x] }\nexclusive_roles: [[a, b]]\n",
+        "version: 1\nroles:\n  a: { scopes: [\"*\"] }\nexclusive_roles: [[a, b]]\n",
     );
     write(
         &p,

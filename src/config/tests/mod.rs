@@ -5,6 +5,7 @@ mod cases;
 mod good;
 mod limits;
 mod properties;
+mod schema;
 
 use std::fs;
 use std::path::Path;

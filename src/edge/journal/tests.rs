@@ -17,6 +17,7 @@ fn entry(id: &str) -> Box<Entry> {
         requested_scope: None,
         source: [127, 0, 0, 1].into(),
         outcome: Outcome::Allowed,
+        would_deny: None,
         detail: None,
         status: Some(200),
         upstream: None,

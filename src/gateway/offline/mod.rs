@@ -55,6 +55,8 @@ pub struct Explanation {
     pub fields: Vec<Field>,
     /// What would have to change.
     pub hint: Option<String>,
+    /// Why it would be denied if its route were not in shadow mode.
+    pub would_deny: Option<Reason>,
     permit: Option<Permit>,
 }
 
@@ -63,6 +65,8 @@ pub struct Explanation {
 pub struct Told<'e> {
     decision: &'static str,
     error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    would_deny: Option<&'static str>,
     status: u16,
     steps: &'e [Line],
     masked: Vec<&'e str>,
@@ -100,6 +104,7 @@ pub fn explain<'r>(
         steps: lines,
         fields,
         hint,
+        would_deny: permit.as_ref().and_then(Permit::would_deny).map(|denial| denial.reason),
         permit,
     }
 }
@@ -145,6 +150,9 @@ fn walk<'r>(
         }
         Decision::NeedsBody(_) => return Err(Refusal::because(Reason::Internal, "asked for the body twice")),
     };
+    if let Some(denial) = permit.would_deny() {
+        steps.hint(denial);
+    }
     no_dry_run(&call).inspect_err(|refusal| steps.refused("dry run", refusal))?;
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
@@ -242,6 +250,7 @@ impl Explanation {
         Told {
             decision: self.outcome.decision(),
             error: self.outcome.error(),
+            would_deny: self.would_deny.map(Reason::decision),
             status: self.status(),
             steps: &self.steps,
             masked: self.masked().collect(),

@@ -170,6 +170,7 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         // As `conditions` has them; a body is read for them alone.
         when: _,
         reads_body: _,
+        mode: _,
         origin: _,
     } = after.route;
     let asks = |effect, text: String| Change::new(effect, Kind::Condition, text);
@@ -188,6 +189,14 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         changes.push(asks(effect, text));
     }
     changes.extend(jurisdictions(before, after).map(|(effect, text)| asks(effect, text)));
+    match (before.facts.shadow, after.facts.shadow) {
+        (false, true) => changes.push(asks(
+            Effect::Widens,
+            "is in shadow mode: its rules keep nobody out who has a good token".into(),
+        )),
+        (true, false) => changes.push(asks(Effect::Narrows, "is enforced".into())),
+        _ => {}
+    }
     if conditions(before.route) != conditions(after.route) {
         let effect = if conditions(before.route).is_empty() {
             Effect::Narrows
@@ -349,6 +358,8 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
         routes: _,
+        // Compared at each route.
+        mode: _,
         origin: _,
     } = after;
     let mut found = Vec::new();

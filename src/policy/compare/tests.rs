@@ -101,8 +101,15 @@ const EDITS: &[(&str, &[Edit])] = &[
                 "  payer: { scopes: [payments:write, pii:read], allow_from: [10.0.0.0/8] }\n",
                 "  other: { scopes: [payments:write, pii:read] }\n",
             ),
-            ("  - [clerk, payer]", "  - [clerk, reader]"),
+            ("  - [clerk, payer]", "  - [clerk, other]"),
         ],
+    ),
+    (
+        "a module on trial",
+        &[(
+            "    prefix: /api/accounts\n",
+            "    prefix: /api/accounts\n    mode: shadow\n",
+        )],
     ),
     (
         "a rate limit",

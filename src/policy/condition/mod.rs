@@ -167,6 +167,12 @@ impl Condition {
         self.reads_body
     }
 
+    /// Whether it says the same of every request, and what.
+    #[must_use]
+    pub fn settled(&self) -> Option<bool> {
+        self.root.settled()
+    }
+
     /// The roles and scopes that it names, so that a misspelt one can be found.
     #[must_use]
     pub fn mentions(&self) -> &[Mention] {

@@ -147,6 +147,24 @@ impl Node {
         test(self) || self.parts().into_iter().any(|part| part.any(test))
     }
 
+    /// What it is for every request that makes no error, if that can be told: one part may settle the whole.
+    pub(super) fn settled(&self) -> Option<bool> {
+        let settles = |parts: &[Node], by: bool| {
+            let parts = || parts.iter().map(Self::settled);
+            if parts().any(|part| part == Some(by)) {
+                return Some(by);
+            }
+            parts().all(|part| part == Some(!by)).then_some(!by)
+        };
+        match &self.what {
+            What::Constant(Value::Bool(value)) => Some(*value),
+            What::Not(part) => part.settled().map(|value| !value),
+            What::And(parts) => settles(parts, false),
+            What::Or(parts) => settles(parts, true),
+            _ => None,
+        }
+    }
+
     pub(super) fn is_constant(&self) -> bool {
         matches!(self.what, What::Constant(_))
     }

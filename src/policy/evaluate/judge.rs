@@ -43,17 +43,22 @@ impl<'r> Pending<'r> {
 
     /// Jurisdiction, then condition. Each that passed before the body was read is not asked again.
     pub(super) fn judge(mut self, body: Option<&[u8]>, trace: &mut impl Trace) -> Result<Decision<'r>, Denial> {
+        match self.settle(body, trace) {
+            Ok(true) => Ok(Decision::Allow(self.permit)),
+            Ok(false) => Ok(Decision::NeedsBody(self)),
+            Err(denial) => self.permit.unless_enforced(denial).map(Decision::Allow),
+        }
+    }
+
+    /// Whether both hold; `false` if the body has to be read to know.
+    fn settle(&mut self, body: Option<&[u8]>, trace: &mut impl Trace) -> Result<bool, Denial> {
         if !self.at_home {
             if !self.jurisdiction(body, trace)? {
-                return Ok(Decision::NeedsBody(self));
+                return Ok(false);
             }
             self.at_home = true;
         }
-        if self.condition(body, trace)? {
-            Ok(Decision::Allow(self.permit))
-        } else {
-            Ok(Decision::NeedsBody(self))
-        }
+        self.condition(body, trace)
     }
 
     fn denied(&self, reason: Reason) -> Denial {

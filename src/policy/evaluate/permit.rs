@@ -1,0 +1,142 @@
+//! The proof that a request may be forwarded.
+
+use http::HeaderName;
+use std::sync::{Arc, LazyLock};
+
+use super::{Denial, Place};
+use crate::masking::{Mask, fold};
+use crate::policy::parts::{Module, Origin, Route};
+use crate::policy::{Actions, CompiledModule, PathPattern, Policy, RouteFacts};
+use crate::reason::Reason;
+
+/// The proof that a request may be forwarded. Made by [`evaluate()`](super::evaluate()) only.
+#[derive(Debug)]
+pub struct Permit {
+    pub(super) policy: Arc<Policy>,
+    pub(super) place: Place,
+    pub(super) actions: Actions,
+    /// The denial that did not hold because the route is in shadow mode.
+    pub(super) would_deny: Option<Box<Denial>>,
+}
+
+/// What a permit of a route that has vanished would be: closed. A permit always names a route of its own policy.
+static NO_ROUTE: LazyLock<Route> = LazyLock::new(|| Route {
+    pattern: PathPattern::default(),
+    methods: Vec::new(),
+    scope: None,
+    public: false,
+    jurisdiction: None,
+    when: None,
+    reads_body: false,
+    idempotency: None,
+    mode: None,
+    origin: Origin::default(),
+});
+
+impl Permit {
+    /// Where the request goes.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The policy that permits.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Why the request would be denied if its route were not in shadow mode.
+    #[must_use]
+    pub fn would_deny(&self) -> Option<&Denial> {
+        self.would_deny.as_deref()
+    }
+
+    /// The permit all the same, with the denial kept in it, if the route is in shadow mode and the denial is one of its own
+    /// rules'. Every other denial holds whatever the mode.
+    pub(super) fn unless_enforced(self, denial: Denial) -> Result<Self, Denial> {
+        let on_trial = matches!(
+            denial.reason,
+            Reason::DeniedScope | Reason::DeniedModule | Reason::JurisdictionMismatch | Reason::DeniedCondition
+        );
+        if !on_trial || !self.facts().is_some_and(|facts| facts.shadow) {
+            return Err(denial);
+        }
+        Ok(Self {
+            would_deny: Some(Box::new(denial)),
+            ..self
+        })
+    }
+
+    pub(in crate::policy) fn compiled(&self) -> Option<&CompiledModule> {
+        self.policy.module(self.place)
+    }
+
+    pub(super) fn facts(&self) -> Option<&RouteFacts> {
+        self.compiled()?.route_facts.get(usize::from(self.place.route?))
+    }
+
+    /// The module.
+    #[must_use]
+    pub fn module(&self) -> Option<&Module> {
+        self.compiled().map(|module| &module.module)
+    }
+
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        self.place
+            .route
+            .and_then(|route| self.compiled()?.module.routes.get(usize::from(route)))
+            .unwrap_or(&NO_ROUTE)
+    }
+
+    /// What is to be cut from the answer's body; none when the caller may see all that the module classifies.
+    #[must_use]
+    pub fn mask(&self) -> Option<Mask> {
+        let module = self.compiled()?;
+        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.hides(class)) {
+            return None;
+        }
+        Some(Mask {
+            selectors: Arc::clone(&module.selectors),
+            actions: Arc::clone(&self.actions),
+        })
+    }
+
+    /// Whether a class is hidden from this caller.
+    pub(in crate::policy) fn hides(&self, class: u16) -> bool {
+        self.actions.get(usize::from(class)).is_some_and(Option::is_some)
+    }
+
+    /// Whether any response header is classified and hidden from this caller.
+    #[must_use]
+    pub fn hides_headers(&self) -> bool {
+        self.compiled()
+            .is_some_and(|module| module.headers.iter().any(|(_, class)| self.hides(*class)))
+    }
+
+    /// The class for which a response header is hidden from this caller.
+    #[must_use]
+    pub fn hidden_header(&self, name: &HeaderName) -> Option<u16> {
+        let folded = fold(name.as_str());
+        let headers = &self.compiled()?.headers;
+        headers
+            .iter()
+            .find(|(own, class)| *own == folded && self.hides(*class))
+            .map(|(_, class)| *class)
+    }
+
+    /// The names of the classes that are hidden from this caller here, for `explain`.
+    pub fn hidden_classes(&self) -> impl Iterator<Item = &Arc<str>> {
+        let classes = self
+            .compiled()
+            .map(|module| module.classes.as_slice())
+            .unwrap_or_default();
+        classes
+            .iter()
+            .filter(|&&class| self.hides(class))
+            .filter_map(|&class| self.policy.classes.get(usize::from(class)))
+            .map(|class| &class.class.name)
+    }
+}
