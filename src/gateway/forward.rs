@@ -19,7 +19,7 @@ use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
-use crate::ledger::MAX_TRANSACTION_ID;
+use crate::ledger::is_transaction_id;
 use crate::policy::Permit;
 use crate::policy::parts::TransactionId;
 use crate::reason::Reason;
@@ -289,6 +289,5 @@ fn transaction_id(find: &TransactionId, fields: &HeaderMap, body: &[u8]) -> Opti
             _ => return None,
         },
     };
-    let fits = !text.is_empty() && text.len() <= MAX_TRANSACTION_ID && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.into())
+    is_transaction_id(&text).then(|| text.into())
 }

@@ -9,7 +9,9 @@
 mod embedded;
 mod faults;
 mod file;
+mod listing;
 mod queue;
+mod waiters;
 mod writer;
 
 #[cfg(test)]
@@ -26,13 +28,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::ledger::{Fingerprint, Record, RecordKey, Reserved, Ruling, Verdict};
+use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, Verdict};
 use embedded::{Answer, Embedded, Request, Settlement};
 use queue::{Parcel, Queue};
 
-pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SWEEP};
+pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP};
 pub use faults::StoreFault;
+pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
+pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 
 /// A handle on the store of a folder. Clones share it; the last one (with the last [`Reservation`]) writes what waits
 /// and closes the file.
@@ -71,6 +75,8 @@ pub struct Reservation {
 pub struct Stats {
     /// How many keys stand on disk.
     pub keys: u64,
+    /// How many of their outcomes are unknown and wait for an operator.
+    pub unknown: u64,
     /// Size of the file, bytes.
     pub file_bytes: u64,
     /// How many commits were made since the start.
@@ -102,7 +108,14 @@ impl Store {
         })))
     }
 
-    /// Claims a key for a request. `keep` is how long it is remembered once finished; `now` in unix seconds.
+    /// Whether there is a store in `folder`; opening one makes it.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(embedded::FILE).exists()
+    }
+
+    /// Claims a key for a request. `owner` is what operators will read of it; `keep` is how long it is remembered once
+    /// finished; `now` in unix seconds.
     ///
     /// A caller that goes away before it has the reservation has sent nothing: the key is released.
     ///
@@ -111,12 +124,14 @@ impl Store {
     pub async fn reserve(
         &self,
         key: RecordKey,
+        owner: Option<Arc<Owner>>,
         fingerprint: Fingerprint,
         keep: Duration,
         now: u64,
     ) -> Result<Claim, StoreFault> {
         let request = Request::Reserve {
             key,
+            owner,
             fingerprint,
             keep,
             now,
@@ -143,13 +158,27 @@ impl Store {
         }
     }
 
-    /// Up to [`MAX_LISTED`] keys that run or whose outcome is unknown, in the order of their names, after `after`.
+    /// Asks for a key whose first request still runs again as soon as that is settled, for up to `wait`. Beyond
+    /// [`MAX_WAITERS`] or [`MAX_WAITERS_PER_KEY`] the answer is at once that it still runs.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn wait_for(
+        &self,
+        key: RecordKey,
+        wait: Duration,
+        ask: impl AsyncFn() -> Result<Claim, StoreFault>,
+    ) -> Result<Claim, StoreFault> {
+        waiters::patiently(&self.0.queue.waiters, key, wait, ask).await
+    }
+
+    /// Some records after `after`, in the order of their names.
     ///
     /// # Errors
     /// As [`Store::reserve`].
-    pub async fn unsettled(&self, after: Option<RecordKey>) -> Result<Vec<(RecordKey, Record)>, StoreFault> {
-        match self.ask(Request::List { after }).await? {
-            Answer::Listed(records) => Ok(records),
+    pub async fn list(&self, filter: Filter, after: Option<RecordKey>, now: u64) -> Result<Page, StoreFault> {
+        match self.ask(Request::List { filter, after, now }).await? {
+            Answer::Listed(page) => Ok(page),
             _ => Err(StoreFault::Closed),
         }
     }
@@ -177,6 +206,7 @@ impl Store {
         let figures = self.0.queue.figures();
         Stats {
             keys: figures.keys,
+            unknown: figures.unknown,
             commits: figures.commits,
             waiting: figures.waiting,
             file_bytes: std::fs::metadata(&self.0.file).map_or(0, |file| file.len()),
