@@ -71,7 +71,7 @@ pub struct Reservation {
 }
 
 /// Figures for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// How many keys stand on disk.
     pub keys: u64,
