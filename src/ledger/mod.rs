@@ -29,7 +29,7 @@ mod tests;
 use crate::reason::Reason;
 
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
-pub use key::{IdempotencyKey, KeyFault, RecordKey};
+pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
 pub use owner::{MAX_OWNER_TEXT, Owner};
 pub use record::{MAX_TRANSACTION_ID, Record, RecordFault, State, is_transaction_id};
 pub use reserved::{Change, Latest, Reserved, Ruling, rule};
