@@ -207,13 +207,10 @@ impl Exchange {
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
             Err(fault) => {
-                let settled = if fault.may_have_arrived() {
-                    reservation.unknown(super::unix_now()).await
-                } else {
-                    reservation.release().await
-                };
-                if let Err(fault) = settled {
-                    tracing::error!(%fault, "an idempotency key could not be settled");
+                if fault.may_have_arrived() {
+                    doubt(reservation).await;
+                } else if let Err(fault) = reservation.release().await {
+                    tracing::error!(%fault, "an idempotency key could not be set free");
                 }
                 return Err(self.refusal(&fault));
             }
@@ -224,9 +221,7 @@ impl Exchange {
             Ok(whole) if !head.status.is_informational() => whole,
             Ok(_) | Err(()) => {
                 // Not a whole answer: nobody knows what the backend did.
-                if let Err(fault) = reservation.unknown(super::unix_now()).await {
-                    tracing::error!(%fault, "an idempotency key could not be settled");
-                }
+                doubt(reservation).await;
                 return Err(Refusal::because(
                     Reason::UpstreamBroken,
                     "no whole answer to a keyed write",
@@ -270,6 +265,20 @@ impl Exchange {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Nobody knows what the backend did. An operator finds the record by its name.
+async fn doubt(reservation: Reservation) {
+    let record = reservation.key().map(ToString::to_string).unwrap_or_default();
+    match reservation.unknown(super::unix_now()).await {
+        Ok(()) => tracing::warn!(
+            record,
+            "the outcome of a keyed write is unknown until an operator settles it"
+        ),
+        Err(fault) => {
+            tracing::error!(%fault, record, "the outcome of a keyed write is unknown, and that is not on disk")
         }
     }
 }

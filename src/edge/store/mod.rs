@@ -220,6 +220,12 @@ impl Store {
 }
 
 impl Reservation {
+    /// Which key; none once it is settled.
+    #[must_use]
+    pub fn key(&self) -> Option<&RecordKey> {
+        self.reserved.as_ref().map(Reserved::key)
+    }
+
     /// The backend gave a whole answer, of any status. Answer the client only after this has returned.
     ///
     /// An id longer than [`crate::ledger::MAX_TRANSACTION_ID`] is left out.
@@ -266,6 +272,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(reserved) = self.reserved.take() {
+            tracing::warn!(record = %reserved.key(), "a keyed write was dropped, so that its outcome is unknown");
             // Nobody waits for the reply. A closed store needs no word: what runs is unknown when it is opened again.
             let _ = self.shared.queue.settle(reserved, Settlement::Unknown { now: None });
         }
