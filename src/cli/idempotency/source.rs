@@ -67,7 +67,7 @@ impl Source {
                 .block_on(async { tokio::time::timeout(PATIENCE, over_http(address, method, target, body)).await })
                 .map_err(|_| anyhow::anyhow!("no answer within {} s", PATIENCE.as_secs()))
                 .flatten()
-                .with_context(|| format!("a gateway has the store, and its admin port {address} cannot be asked")),
+                .with_context(|| format!("the store is in use, and the admin port {address} cannot be asked")),
             Place::Store { desk, .. } => {
                 let who = Who {
                     via: "command",
@@ -84,7 +84,7 @@ impl Source {
                 Told::ok(json!({ "records": [], "next": null }))
             } else {
                 let detail = format!("there is no store in `{}` yet", folder.display());
-                Told::refused(http::StatusCode::NOT_FOUND, "not_found", detail)
+                Told::refused(http::StatusCode::NOT_FOUND, "not_found", &detail)
             }),
         }
     }

@@ -136,9 +136,9 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    fn key(of: u16) -> RecordKey {
+    fn key(of: usize) -> RecordKey {
         let mut bytes = [0; 32];
-        bytes[..2].copy_from_slice(&of.to_be_bytes());
+        bytes[..8].copy_from_slice(&of.to_be_bytes());
         RecordKey::from_bytes(bytes)
     }
 
@@ -244,7 +244,7 @@ mod tests {
             .map(|_| waiters.join(key(1)).unwrap())
             .collect();
         assert!(waiters.join(key(1)).is_none());
-        let others = (MAX_WAITERS_PER_KEY..MAX_WAITERS).map(|of| waiters.join(key(of as u16)).unwrap());
+        let others = (MAX_WAITERS_PER_KEY..MAX_WAITERS).map(|of| waiters.join(key(of)).unwrap());
         held.extend(others);
         assert!(waiters.join(key(5000)).is_none());
         assert_eq!(count(&waiters).0, MAX_WAITERS);

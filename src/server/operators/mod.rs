@@ -129,7 +129,7 @@ impl Desk {
             0 => Err(Told::refused(
                 StatusCode::NOT_FOUND,
                 "not_found",
-                format!(
+                &format!(
                     "no record has the name or the key `{name}`; records of older versions are known by their names only"
                 ),
             )),
@@ -144,7 +144,7 @@ impl Desk {
         };
         let _one_at_a_time = self.settling.lock().await;
         let (key, record) = self.find(name).await?;
-        let refused = |error, detail: &str| Told::refused(StatusCode::CONFLICT, error, detail.to_owned());
+        let refused = |error, detail: &str| Told::refused(StatusCode::CONFLICT, error, detail);
         match Kind::of(&record) {
             Kind::Unknown => {}
             Kind::InProgress => {
@@ -233,7 +233,7 @@ impl Told {
 
     /// A refusal, with a word for programs and a sentence for people.
     #[must_use]
-    pub fn refused(status: StatusCode, error: &str, detail: String) -> Self {
+    pub fn refused(status: StatusCode, error: &str, detail: &str) -> Self {
         Self {
             status,
             body: json!({ "error": error, "detail": detail }),
@@ -258,14 +258,14 @@ impl Told {
 
 impl From<StoreFault> for Told {
     fn from(fault: StoreFault) -> Self {
-        Self::refused(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", fault.to_string())
+        Self::refused(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", &fault.to_string())
     }
 }
 
 impl From<JournalFault> for Told {
     fn from(fault: JournalFault) -> Self {
         let detail = format!("nothing is settled that cannot be recorded: {fault}");
-        Self::refused(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", detail)
+        Self::refused(StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable", &detail)
     }
 }
 

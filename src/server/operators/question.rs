@@ -70,7 +70,7 @@ impl Question {
             }
             _ => {
                 let detail = format!("there are `{PATH}`, `{PATH}/KEY` and `{PATH}/KEY/settle`");
-                return Err(Told::refused(StatusCode::NOT_FOUND, "no_such_question", detail));
+                return Err(Told::refused(StatusCode::NOT_FOUND, "no_such_question", &detail));
             }
         };
         if *method != expected {
@@ -78,7 +78,7 @@ impl Question {
             return Err(Told::refused(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
-                detail,
+                &detail,
             ));
         }
         question
@@ -158,8 +158,8 @@ impl Word {
     }
 }
 
-fn wrong(detail: impl Into<String>) -> Told {
-    Told::refused(StatusCode::BAD_REQUEST, "bad_question", detail.into())
+fn wrong(detail: impl AsRef<str>) -> Told {
+    Told::refused(StatusCode::BAD_REQUEST, "bad_question", detail.as_ref())
 }
 
 /// A key as a part of a path. Its characters are ASCII, and any of them may be there.
