@@ -103,8 +103,8 @@ async fn answer(request: Request<Incoming>, reloader: &Reloader, desk: &Desk, wh
 }
 
 fn is_about_keys(path: &str) -> bool {
-    path.strip_prefix(operators::PATH)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    let below = path.strip_prefix(operators::PATH);
+    path == operators::BACKUP_PATH || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Questions about idempotency keys, and an operator's word on them.
@@ -124,10 +124,10 @@ async fn keys(request: Request<Incoming>, desk: &Desk, who: &Who) -> Response<Fu
         .await;
     let mut response = json_answer(status, &body);
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        let allow = if head.uri.path().ends_with("/settle") {
-            "POST"
-        } else {
-            "GET"
+        let allow = match head.uri.path() {
+            operators::BACKUP_PATH => "GET, POST",
+            path if path.ends_with("/settle") => "POST",
+            _ => "GET",
         };
         response
             .headers_mut()

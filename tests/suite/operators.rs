@@ -368,3 +368,37 @@ fn s1_8_a_duplicate_waits_for_the_first_where_the_route_says_so() {
     });
     assert_eq!(backend.count(), 2);
 }
+
+#[test]
+fn a_copy_is_made_while_a_gateway_runs_and_while_none_does() {
+    let (backend, broken) = unsteady();
+    let mut gateway = Setup::new(&backend).start();
+    refused(&post(&gateway, "u1", "k-lost"), 502, "upstream_broken");
+    *broken.lock().unwrap() = false;
+    assert_eq!(post(&gateway, "u1", "k-done").status, 201);
+    let told_running = told(&gateway, 0, &["backup", "running.redb"]);
+    assert_eq!(told_running["keys"], 2);
+    let (code, _, err) = command(&gateway, &["backup", "running.redb"]);
+    assert!(code == 1 && err.contains("not overwritten"), "{err}");
+    let (code, _, err) = command(&gateway, &["backup", "no/such/folder.redb"]);
+    assert!(code == 1 && err.contains("cannot make"), "{err}");
+    assert_eq!(gateway.admin("DELETE", "/-/backup").status, 405);
+    gateway.kill();
+    let (code, out, err) = command(&gateway, &["backup", "stopped.redb"]);
+    assert!(code == 0 && out.contains("2 keys"), "{out}{err}");
+    for copy in ["running.redb", "stopped.redb"] {
+        std::fs::rename(gateway.path(copy), gateway.path("state/keys.redb")).unwrap();
+        assert_eq!(listed(&gateway), [("k-lost".to_owned(), "unknown".to_owned())]);
+        gateway.launch();
+        refused(&post(&gateway, "u1", "k-done"), 409, "duplicate_request");
+        refused(&post(&gateway, "u1", "k-lost"), 409, "outcome_unknown");
+        gateway.kill();
+    }
+    assert_eq!(backend.count(), 2);
+    let lines = audit_lines(&gateway.path("audit/audit.jsonl"));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["event"] == "store_backed_up" && line["via"] == "admin")
+    );
+}

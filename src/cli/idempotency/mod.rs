@@ -2,6 +2,7 @@
 //!
 //! While a gateway has the store, its admin port is asked; while none does, the store is opened here.
 
+mod backup;
 mod source;
 mod table;
 
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{ERROR, FAINT, Format, GOOD, environment, plain, print_problems};
-use crate::config;
+use crate::config::{self, Gateway};
 use crate::ledger::{MAX_KEY, MAX_TRANSACTION_ID, RecordKey, is_transaction_id};
 use crate::server::operators::{MAX_REASON, PATH, Told, encode};
 use source::Source;
@@ -31,6 +32,8 @@ pub(super) enum Idempotency {
     Show(Show),
     /// Say what became of a request whose outcome is unknown.
     Settle(Settle),
+    /// Copy the store as of one moment, while a gateway uses it or none does.
+    Backup(backup::Backup),
 }
 
 #[derive(Debug, Args)]
@@ -140,13 +143,14 @@ impl Idempotency {
             Self::List(list) => list.run(),
             Self::Show(show) => show.run(),
             Self::Settle(settle) => settle.run(),
+            Self::Backup(backup) => backup.run(),
         }
     }
 }
 
 impl List {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let Some(source) = open(&self.common.config, false)? else {
+        let Some((source, _)) = open(&self.common.config, false)? else {
             return Ok(ExitCode::FAILURE);
         };
         let (mut records, mut after) = (Vec::new(), self.after.map(|name| name.to_string()));
@@ -189,7 +193,7 @@ impl List {
 
 impl Show {
     fn run(&self) -> anyhow::Result<ExitCode> {
-        let Some(source) = open(&self.common.config, false)? else {
+        let Some((source, _)) = open(&self.common.config, false)? else {
             return Ok(ExitCode::FAILURE);
         };
         let told = source.ask(&Method::GET, &format!("{PATH}/{}", encode(&self.key)), &Value::Null)?;
@@ -214,7 +218,7 @@ impl Settle {
             );
             return Ok(ExitCode::from(USAGE));
         }
-        let Some(source) = open(&self.common.config, true)? else {
+        let Some((source, _)) = open(&self.common.config, true)? else {
             return Ok(ExitCode::FAILURE);
         };
         let mut word = json!({ "as": if self.outcome == Outcome::Done { "done" } else { "free" } });
@@ -248,8 +252,8 @@ impl Settle {
     }
 }
 
-/// Where to ask; if the gateway file does not load, its problems are printed.
-fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<Source>> {
+/// Where to ask, and the gateway file; if that does not load, its problems are printed.
+fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<(Source, Gateway)>> {
     let settings = match config::load_gateway(config, &environment) {
         Ok((settings, _)) => settings,
         Err(problems) => {
@@ -259,7 +263,7 @@ fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<Source>> {
     };
     let source = Source::open(&settings, to_settle)?;
     anstream::eprintln!("{}{source}{}", FAINT.render(), FAINT.render_reset());
-    Ok(Some(source))
+    Ok(Some((source, settings)))
 }
 
 fn refused(told: &Told, format: Format) -> anyhow::Result<ExitCode> {

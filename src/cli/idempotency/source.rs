@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use crate::config::{Address, AuditTarget, Gateway};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::store::{Store, StoreFault};
-use crate::server::operators::{Asked, Desk, MAX_OPERATOR, Told, Who};
+use crate::server::operators::{Asked, Desk, MAX_OPERATOR, PATH, Told, Who};
 
 /// How long the admin port may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -80,13 +80,21 @@ impl Source {
                     who: &who,
                 })))
             }
-            Place::Nothing(folder) => Ok(if target.contains('?') {
+            Place::Nothing(folder) => Ok(if target.starts_with(PATH) && target.contains('?') {
                 Told::ok(json!({ "records": [], "next": null }))
             } else {
                 let detail = format!("there is no store in `{}` yet", folder.display());
                 Told::refused(http::StatusCode::NOT_FOUND, "not_found", &detail)
             }),
         }
+    }
+}
+
+impl Source {
+    /// Lets time pass, and what was begun here go on.
+    pub(super) fn pause(&self, time: Duration) {
+        // A timer is made within its runtime.
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }
 

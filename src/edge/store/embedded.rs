@@ -8,7 +8,7 @@
 //! page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with the
 //! payment that it acknowledged; with two it is a fault.
 
-use redb::{Database, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::StoreFault;
 use super::file::{self, DEADLINES, FACTS, LATEST, RECORDS};
 use super::listing::{self, Filter, Page};
+use super::snapshot::Snapshot;
 use crate::ledger::{
     Change, Fingerprint, Latest, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge, rule,
 };
@@ -64,6 +65,7 @@ pub(super) enum Request {
         ruling: Ruling,
         now: u64,
     },
+    Snapshot,
 }
 
 /// What became of a reservation.
@@ -90,6 +92,7 @@ pub(super) enum Answer {
     Shown(Option<Record>),
     Listed(Page),
     Ruled(bool),
+    Snapshot(Snapshot),
 }
 
 /// A batch that is on disk, or needed not be.
@@ -123,7 +126,7 @@ impl Request {
                 settlement: Settlement::Unknown { now },
                 ..
             } => *now,
-            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } => None,
+            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Snapshot => None,
         }
     }
 }
@@ -204,6 +207,7 @@ impl Embedded {
 
 /// The tables of one transaction.
 struct Work<'t> {
+    database: &'t Database,
     records: Table<'t, &'static [u8; 32], &'static [u8]>,
     deadlines: Table<'t, &'static [u8; 40], ()>,
     facts: Table<'t, &'static str, u64>,
@@ -214,8 +218,9 @@ struct Work<'t> {
 }
 
 impl<'t> Work<'t> {
-    fn begin(write: &'t WriteTransaction, engine: &Embedded) -> Result<Self, StoreFault> {
+    fn begin(write: &'t WriteTransaction, engine: &'t Embedded) -> Result<Self, StoreFault> {
         Ok(Self {
+            database: &engine.database,
             records: write.open_table(RECORDS)?,
             deadlines: write.open_table(DEADLINES)?,
             facts: write.open_table(FACTS)?,
@@ -243,6 +248,7 @@ impl<'t> Work<'t> {
             Request::List { filter, after, now } => {
                 listing::page(&self.records, &self.deadlines, &filter, after, now).map(Answer::Listed)
             }
+            Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, ruling, now } => {
                 let existing = self.read(&key)?;
                 let ruled = existing

@@ -21,6 +21,9 @@ pub(super) const FILE: &str = "keys.redb";
 /// new one, it would forget every payment.
 const UNFINISHED: &str = "keys.redb.new";
 
+/// The last copy that was made, until somebody takes it.
+pub const BACKUP: &str = "backup.redb";
+
 /// Held locked by the process that has the folder.
 const LOCK: &str = "lock";
 
@@ -76,7 +79,7 @@ fn lock(folder: &Path) -> Result<File, StoreFault> {
     }
 }
 
-fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
+pub(super) fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
     options
         .read(true)
         .write(true)

@@ -11,6 +11,7 @@ mod faults;
 mod file;
 mod listing;
 mod queue;
+mod snapshot;
 mod waiters;
 mod writer;
 
@@ -34,8 +35,10 @@ use queue::{Parcel, Queue};
 
 pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP};
 pub use faults::StoreFault;
+pub use file::BACKUP;
 pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
+pub use snapshot::Copied;
 pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 
 /// A handle on the store of a folder. Clones share it; the last one (with the last [`Reservation`]) writes what waits
@@ -192,6 +195,21 @@ impl Store {
             Answer::Ruled(done) => Ok(done),
             _ => Err(StoreFault::Closed),
         }
+    }
+
+    /// Copies the store, as of its last commit, to [`BACKUP`] in its folder, in place of an earlier copy there. Others are
+    /// served meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`], or the copy cannot be written.
+    pub async fn back_up(&self) -> Result<Copied, StoreFault> {
+        let Answer::Snapshot(snapshot) = self.ask(Request::Snapshot).await? else {
+            return Err(StoreFault::Closed);
+        };
+        let file = self.0.file.with_file_name(BACKUP);
+        tokio::task::spawn_blocking(move || snapshot.write_to(&file))
+            .await
+            .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
     }
 
     /// Whether the store takes requests. Once it does not, it never does again in this life.

@@ -461,3 +461,27 @@ fn a_newer_or_nameless_format_is_refused() {
         assert_eq!(Store::open(folder.path()).unwrap_err(), expected);
     }
 }
+
+#[test]
+fn a_copy_is_a_store_as_of_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    complete(granted(&store, 1, NOW), "t1", NOW);
+    let running = granted(&store, 2, NOW);
+    for _ in 0..2 {
+        // The second takes the place of the first.
+        assert_eq!(wait(store.back_up()).unwrap().keys, 2);
+    }
+    complete(running, "t2", NOW);
+    let copy = folder.path().join(BACKUP);
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let other = tempfile::tempdir().unwrap();
+    std::fs::rename(&copy, other.path().join(embedded::FILE)).unwrap();
+    let copied = Store::open(other.path()).unwrap();
+    assert_eq!(refused(&copied, 1, NOW), duplicate("t1", NOW));
+    assert_eq!(refused(&copied, 2, NOW), Verdict::Unknown { since: NOW });
+    assert_eq!(refused(&store, 2, NOW), duplicate("t2", NOW));
+    std::fs::create_dir(folder.path().join(BACKUP)).unwrap();
+    assert!(matches!(wait(store.back_up()), Err(StoreFault::Io(_))));
+    assert!(store.is_healthy(), "a copy that fails is nobody else's trouble");
+}

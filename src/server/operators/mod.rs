@@ -4,6 +4,7 @@
 //! are the same. A word is in the audit log before it is in the store: what cannot be recorded is not settled. A crash
 //! between the two leaves an outcome that is still unknown, and a line that says what was meant.
 
+mod backup;
 mod question;
 mod told;
 
@@ -16,6 +17,7 @@ use crate::edge::journal::{Journal, JournalFault};
 use crate::edge::store::{Filter, Kind, Store, StoreFault};
 use crate::gateway::unix_now;
 use crate::ledger::{Record, RecordKey, Ruling};
+use backup::Backup;
 use question::{Listing, Question, Word};
 
 pub use question::{MAX_BODY, MAX_OPERATOR, MAX_REASON, encode};
@@ -26,12 +28,15 @@ pub const MAX_CANDIDATES: usize = 16;
 /// Where the questions are asked.
 pub const PATH: &str = "/-/idempotency";
 
+/// Where a copy of the store is asked for.
+pub const BACKUP_PATH: &str = "/-/backup";
+
 /// A question, as it is asked over HTTP.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The method.
     pub method: &'a Method,
-    /// Path and query, from [`PATH`] on.
+    /// Path and query: [`PATH`] and what follows, or [`BACKUP_PATH`].
     pub target: &'a str,
     /// The body.
     pub body: &'a [u8],
@@ -65,6 +70,7 @@ pub struct Desk {
     journal: Option<Journal>,
     /// One word at a time, so that what was looked at is what is settled.
     settling: Mutex<()>,
+    backup: Backup,
 }
 
 impl Desk {
@@ -75,11 +81,16 @@ impl Desk {
             store,
             journal,
             settling: Mutex::new(()),
+            backup: Backup::default(),
         }
     }
 
     /// Answers a question.
     pub async fn answer(&self, asked: Asked<'_>) -> Told {
+        if asked.target == BACKUP_PATH {
+            let journal = self.journal.as_ref();
+            return self.backup.answer(asked.method, &self.store, journal, asked.who);
+        }
         let answered = match Question::read(asked.method, asked.target, asked.body) {
             Ok(Question::List(listing)) => self.list(listing).await,
             Ok(Question::Show(name)) => self.show(&name).await,
