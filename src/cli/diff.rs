@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::{ERROR, FAINT, Format, GOOD, WARNING, environment, print_problems, progress};
+use super::{ERROR, FAINT, Format, GOOD, WARNING, environment, plain, print_problems, progress};
 use crate::audit::replay::{Group, MAX_EXAMPLES, Now, Replay, Report};
 use crate::config::{self, IssuerSource, LoadedPolicy, Problem};
 use crate::policy::compare::{Change, Effect, Issuer, compare, issuers, sort};
@@ -191,20 +191,4 @@ fn print_report(report: &Report) {
     for (why, count) in &report.not_replayed {
         anstream::println!("{count:>9}  {why}");
     }
-}
-
-/// A log's text, in which nothing moves a terminal's cursor or turns its lines around.
-fn plain(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
-    };
-    let mut out = String::new();
-    for c in text.chars() {
-        if odd(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod diff;
 mod explain;
+mod idempotency;
 mod matrix;
 mod progress;
 mod schema;
@@ -50,6 +51,9 @@ enum Command {
     /// Work with the audit log.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// List idempotency keys, and settle those whose outcome is unknown.
+    #[command(subcommand)]
+    Idempotency(idempotency::Idempotency),
     /// Mint a token, for demos and tests.
     Token(token::Token),
     /// Print the JSON Schema that editors use.
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(matrix) => matrix.run(),
         Command::Diff(diff) => diff.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Idempotency(idempotency) => idempotency.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
     };
@@ -124,4 +129,20 @@ fn print_problems(problems: &[Problem]) {
             anstream::eprintln!("{hint}");
         }
     }
+}
+
+/// A text of somebody else's, in which nothing moves a terminal's cursor or turns its lines around.
+fn plain(text: &str) -> String {
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}')
+    };
+    let mut out = String::new();
+    for c in text.chars() {
+        if odd(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }

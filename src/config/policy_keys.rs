@@ -38,6 +38,12 @@ pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 /// How long idempotency keys are remembered unless the author says otherwise: a billing period and some days (section 3).
 pub(super) const DEFAULT_KEEP: Duration = Duration::from_secs(35 * 86_400);
 
+/// Longest wait for a first request with the same key. Its body is held in memory meanwhile.
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Shortest; to wait not at all is to leave the key out.
+const MIN_WAIT: Duration = Duration::from_millis(10);
+
 static LINE: TextKind = TextKind {
     pattern: ".+",
     example: "subject",
@@ -513,6 +519,14 @@ pub(super) static IDEMPOTENCY: Section = Section {
             "on_duplicate",
             Shape::Word(&ON_DUPLICATE),
             "What a second request with the key gets. Default: conflict.",
+        ),
+        optional(
+            "wait",
+            Shape::Duration {
+                least: MIN_WAIT,
+                most: MAX_WAIT,
+            },
+            "How long a second request waits for a first one that still runs, at most 30s. Default: not at all.",
         ),
     ],
 };

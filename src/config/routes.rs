@@ -134,6 +134,7 @@ fn idempotency(own: &Fields<'_>) -> Option<Idempotency> {
             .text("transaction_id")
             .and_then(|text| values::transaction_id(text.text).ok()),
         keep: own.duration("keep").unwrap_or(DEFAULT_KEEP),
+        wait: own.duration("wait"),
     })
 }
 

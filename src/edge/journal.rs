@@ -184,6 +184,20 @@ impl Journal {
         Ok(())
     }
 
+    /// Records an event that must be on disk before what it tells of is done. Should waiting for it fail, it may still be
+    /// written later.
+    ///
+    /// # Errors
+    /// [`JournalFault::Full`], [`JournalFault::Unwritable`].
+    pub fn event_on_disk(&self, event: Event) -> Result<Filed, JournalFault> {
+        if !self.healthy() {
+            return Err(JournalFault::Unwritable);
+        }
+        let (filed, wait) = oneshot::channel();
+        self.take(MAX_QUEUED + MAX_EVENTS)?.put(What::Event(event), Some(filed));
+        Ok(Filed(wait))
+    }
+
     /// Whether the last write succeeded.
     #[must_use]
     pub fn healthy(&self) -> bool {

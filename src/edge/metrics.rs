@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::store::Stats;
 use crate::reason::{Outcome, Reason};
 
 /// Upper bounds of the duration histograms, in seconds.
@@ -47,6 +48,7 @@ pub struct Metrics {
     connections: IntGauge,
     store_keys: IntGauge,
     store_bytes: IntGauge,
+    store_unknown: IntGauge,
 }
 
 /// What one route counts, each counter found once.
@@ -149,6 +151,10 @@ impl Metrics {
             connections: gauge("tollgate_connections", "Client connections open.")?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
+            store_unknown: gauge(
+                "tollgate_store_unknown",
+                "Keyed writes whose outcome is unknown until an operator settles it.",
+            )?,
             registry,
         }))
     }
@@ -216,12 +222,17 @@ impl Metrics {
     }
 
     /// What others know, brought up to date before it is shown.
-    pub fn observe(&self, audit_records: u64, store: (u64, u64), upstreams: impl Iterator<Item = (Arc<str>, bool)>) {
+    pub fn observe(&self, audit_records: u64, store: Stats, upstreams: impl Iterator<Item = (Arc<str>, bool)>) {
         let mut seen = self.audit_seen.lock().unwrap_or_else(PoisonError::into_inner);
         self.audit_records.inc_by(audit_records.saturating_sub(*seen));
         *seen = audit_records.max(*seen);
-        self.store_keys.set(i64::try_from(store.0).unwrap_or(i64::MAX));
-        self.store_bytes.set(i64::try_from(store.1).unwrap_or(i64::MAX));
+        for (gauge, value) in [
+            (&self.store_keys, store.keys),
+            (&self.store_bytes, store.file_bytes),
+            (&self.store_unknown, store.unknown),
+        ] {
+            gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
         for (name, up) in upstreams {
             self.upstream_up.with_label_values(&[&*name]).set(i64::from(up));
         }
@@ -292,8 +303,14 @@ mod tests {
             Outcome::Refused(Reason::UnsupportedMethod),
             Duration::ZERO,
         );
-        metrics.observe(7, (1, 4096), [("billing".into(), true)].into_iter());
-        metrics.observe(9, (1, 4096), [("billing".into(), false)].into_iter());
+        let store = Stats {
+            keys: 1,
+            unknown: 3,
+            file_bytes: 4096,
+            ..Stats::default()
+        };
+        metrics.observe(7, store, [("billing".into(), true)].into_iter());
+        metrics.observe(9, store, [("billing".into(), false)].into_iter());
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         for line in [
             r#"tollgate_requests_total{method="POST",module="ledger",route="/api/ledger/sync",status="200"} 2"#,
@@ -302,6 +319,9 @@ mod tests {
             r#"tollgate_decisions_total{decision="DENIED_REQUEST",module="ledger"} 1"#,
             r#"tollgate_request_duration_seconds_count{module="ledger"} 3"#,
             "tollgate_audit_records_total 9",
+            "tollgate_store_keys 1",
+            "tollgate_store_bytes 4096",
+            "tollgate_store_unknown 3",
             r#"tollgate_upstream_up{upstream="billing"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

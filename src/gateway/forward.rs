@@ -19,7 +19,7 @@ use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
-use crate::ledger::MAX_TRANSACTION_ID;
+use crate::ledger::is_transaction_id;
 use crate::policy::Permit;
 use crate::policy::parts::TransactionId;
 use crate::reason::Reason;
@@ -207,13 +207,10 @@ impl Exchange {
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
             Err(fault) => {
-                let settled = if fault.may_have_arrived() {
-                    reservation.unknown(super::unix_now()).await
-                } else {
-                    reservation.release().await
-                };
-                if let Err(fault) = settled {
-                    tracing::error!(%fault, "an idempotency key could not be settled");
+                if fault.may_have_arrived() {
+                    doubt(reservation).await;
+                } else if let Err(fault) = reservation.release().await {
+                    tracing::error!(%fault, "an idempotency key could not be set free");
                 }
                 return Err(self.refusal(&fault));
             }
@@ -224,9 +221,7 @@ impl Exchange {
             Ok(whole) if !head.status.is_informational() => whole,
             Ok(_) | Err(()) => {
                 // Not a whole answer: nobody knows what the backend did.
-                if let Err(fault) = reservation.unknown(super::unix_now()).await {
-                    tracing::error!(%fault, "an idempotency key could not be settled");
-                }
+                doubt(reservation).await;
                 return Err(Refusal::because(
                     Reason::UpstreamBroken,
                     "no whole answer to a keyed write",
@@ -274,6 +269,20 @@ impl Exchange {
     }
 }
 
+/// Nobody knows what the backend did. An operator finds the record by its name.
+async fn doubt(reservation: Reservation) {
+    let record = reservation.key().map(ToString::to_string).unwrap_or_default();
+    match reservation.unknown(super::unix_now()).await {
+        Ok(()) => tracing::warn!(
+            record,
+            "the outcome of a keyed write is unknown until an operator settles it"
+        ),
+        Err(fault) => {
+            tracing::error!(%fault, record, "the outcome of a keyed write is unknown, and that is not on disk")
+        }
+    }
+}
+
 /// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
 fn ours(head: &mut response::Parts) {
     head.version = Version::HTTP_11;
@@ -289,6 +298,5 @@ fn transaction_id(find: &TransactionId, fields: &HeaderMap, body: &[u8]) -> Opti
             _ => return None,
         },
     };
-    let fits = !text.is_empty() && text.len() <= MAX_TRANSACTION_ID && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.into())
+    is_transaction_id(&text).then(|| text.into())
 }

@@ -12,7 +12,7 @@ use super::refusal::{Original, Refusal};
 use crate::call::Call;
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::{Claim, Reservation};
-use crate::ledger::{Fingerprint, IdempotencyKey, RecordKey, Verdict};
+use crate::ledger::{Fingerprint, IdempotencyKey, Owner, RecordKey, Verdict};
 use crate::policy::Permit;
 use crate::policy::parts::Idempotency;
 use crate::reason::Reason;
@@ -47,19 +47,23 @@ pub(super) async fn guard(
     let bytes = body.read().await?;
     let mut fingerprint = Fingerprint::of(&call.method, call.path.raw(), call.query.raw());
     fingerprint.body(&bytes);
+    let fingerprint = fingerprint.finish();
     let (module, route) = permit.policy().names(permit.place());
+    let (module, route) = (module.unwrap_or_default(), route.unwrap_or_default());
     let who = &caller.authority.caller;
-    let record = RecordKey::new(
-        &who.issuer,
-        &who.user,
-        &module.unwrap_or_default(),
-        &route.unwrap_or_default(),
-        &key,
-    );
-    let claim = shared
-        .store
-        .reserve(record, fingerprint.finish(), rules.keep, super::unix_now())
-        .await;
+    let record = RecordKey::new(&who.issuer, &who.user, &module, &route, &key);
+    let owner = Arc::new(Owner::new(&who.issuer, &who.user, &module, &route, &key));
+    let store = &shared.store;
+    let ask = async || {
+        let owner = Some(Arc::clone(&owner));
+        store
+            .reserve(record, owner, fingerprint, rules.keep, super::unix_now())
+            .await
+    };
+    let claim = match (ask().await, rules.wait) {
+        (Ok(Claim::Refused(Verdict::InProgress)), Some(wait)) => Box::pin(store.wait_for(record, wait, ask)).await,
+        (claim, _) => claim,
+    };
     let claim = claim.map_err(|fault| {
         shared.metrics.idempotency("store_unavailable");
         Refusal::because(Reason::StoreUnavailable, fault.to_string())

@@ -40,8 +40,8 @@ struct Facts {
 pub(super) struct Original {
     /// What the backend called it.
     pub transaction_id: Option<Box<str>>,
-    /// The backend's status.
-    pub status: u16,
+    /// The backend's status; absent when an operator's word is all that is known.
+    pub status: Option<u16>,
     /// When its answer was whole, in unix seconds.
     pub completed_at: u64,
 }
@@ -61,7 +61,7 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     original_transaction_id: Option<Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    original_status: Option<u16>,
+    original_status: Option<Option<u16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<String>,
 }

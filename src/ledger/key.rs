@@ -11,7 +11,7 @@ use std::str::FromStr;
 use crate::reason::Reason;
 
 /// Most characters of a key (interface, section 6).
-const MAX_KEY: usize = 255;
+pub const MAX_KEY: usize = 255;
 
 /// The two names of the header.
 const HEADERS: [&str; 2] = ["x-idempotency-key", "idempotency-key"];

@@ -20,6 +20,7 @@
 
 mod fingerprint;
 mod key;
+mod owner;
 mod record;
 mod reserved;
 #[cfg(test)]
@@ -28,8 +29,9 @@ mod tests;
 use crate::reason::Reason;
 
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
-pub use key::{IdempotencyKey, KeyFault, RecordKey};
-pub use record::{MAX_TRANSACTION_ID, Record, RecordFault, State};
+pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
+pub use owner::{MAX_OWNER_TEXT, Owner};
+pub use record::{MAX_TRANSACTION_ID, Record, RecordFault, State, is_transaction_id};
 pub use reserved::{Change, Latest, Reserved, Ruling, rule};
 
 /// What a key allows.
@@ -43,8 +45,8 @@ pub enum Verdict {
     InProgress,
     /// The first request is done.
     Duplicate {
-        /// The status of the backend's answer.
-        status: u16,
+        /// The status of the backend's answer; absent when an operator's word is all that is known.
+        status: Option<u16>,
         /// What the backend called the transaction.
         transaction_id: Option<Box<str>>,
         /// When the answer was complete, unix seconds.

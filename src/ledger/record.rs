@@ -1,14 +1,21 @@
 //! What stands under a key, and its bytes on disk.
 //!
-//! Decoding is strict: a record that this version would not have written is a fault, never a guess.
+//! Decoding is strict: a record that this version would not have written is a fault, never a guess. A record without an
+//! owner is from before owners were kept, and stays as it was written.
 
-use super::Fingerprint;
+use std::sync::Arc;
+
+use super::{Fingerprint, Owner};
 
 /// Most bytes of a transaction id that is kept; a longer one is left out, the outcome itself never is.
 pub const MAX_TRANSACTION_ID: usize = 512;
 
 /// First byte of a record; a change of the layout changes it.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The layout before owners were kept and before an operator could settle without a status.
+const WITHOUT_OWNER: u8 = 1;
+/// In place of a status: it is not known.
+const NO_STATUS: u16 = 0;
 const RUNNING: u8 = 1;
 const DONE: u8 = 2;
 const UNKNOWN: u8 = 3;
@@ -18,6 +25,8 @@ const UNKNOWN: u8 = 3;
 pub struct Record {
     /// Which request it was.
     pub fingerprint: Fingerprint,
+    /// Whose it was; absent in records of versions that did not keep it.
+    pub owner: Option<Arc<Owner>>,
     /// What became of it.
     pub state: State,
 }
@@ -32,10 +41,10 @@ pub enum State {
         /// How long it will be remembered once it is finished, seconds.
         keep: u64,
     },
-    /// The backend gave a whole answer, of any status.
+    /// The backend gave a whole answer, of any status, or an operator says that it did the request.
     Done {
-        /// Its status, 100-999.
-        status: u16,
+        /// Its status, 100-999; absent when all that is known is an operator's word.
+        status: Option<u16>,
         /// What the backend called the transaction, at most [`MAX_TRANSACTION_ID`] bytes.
         transaction_id: Option<Box<str>>,
         /// When the answer was whole, unix seconds.
@@ -50,6 +59,12 @@ pub enum State {
         /// How long it will be remembered once it is finished, seconds.
         keep: u64,
     },
+}
+
+/// Whether a text can be a transaction's name: 1 to [`MAX_TRANSACTION_ID`] visible ASCII characters, for it is sent in a header.
+#[must_use]
+pub fn is_transaction_id(text: &str) -> bool {
+    (1..=MAX_TRANSACTION_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The bytes are no record of ours.
@@ -94,9 +109,16 @@ impl Record {
     /// The record's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64);
-        out.push(VERSION);
+        let mut out = Vec::with_capacity(256);
+        let version = self.version();
+        out.push(version);
         out.extend(self.fingerprint.as_bytes());
+        if version == VERSION {
+            out.push(u8::from(self.owner.is_some()));
+            if let Some(owner) = &self.owner {
+                owner.encode(&mut out);
+            }
+        }
         match &self.state {
             State::Running { since, keep } => {
                 out.push(RUNNING);
@@ -115,7 +137,7 @@ impl Record {
                 keep_until,
             } => {
                 out.push(DONE);
-                out.extend(status.to_be_bytes());
+                out.extend(status.unwrap_or(NO_STATUS).to_be_bytes());
                 out.extend(completed_at.to_be_bytes());
                 out.extend(keep_until.to_be_bytes());
                 match transaction_id {
@@ -137,10 +159,11 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordFault> {
         let mut reader = Reader(bytes);
         let [version] = reader.take()?;
-        if version != VERSION {
+        if !matches!(version, VERSION | WITHOUT_OWNER) {
             return Err(RecordFault::Version(version));
         }
         let fingerprint = Fingerprint::from_bytes(reader.take()?);
+        let owner = if version == VERSION { reader.owner()? } else { None };
         let [tag] = reader.take()?;
         let state = match tag {
             RUNNING => State::Running {
@@ -154,17 +177,33 @@ impl Record {
             DONE => reader.done()?,
             _ => return Err(RecordFault::Malformed),
         };
-        if !reader.0.is_empty() {
+        let record = Self {
+            fingerprint,
+            owner,
+            state,
+        };
+        if !reader.0.is_empty() || record.version() != version {
             return Err(RecordFault::Malformed);
         }
-        Ok(Self { fingerprint, state })
+        Ok(record)
+    }
+
+    /// The oldest layout that can say it all.
+    const fn version(&self) -> u8 {
+        match (&self.owner, &self.state) {
+            (None, State::Running { .. } | State::Unknown { .. } | State::Done { status: Some(_), .. }) => {
+                WITHOUT_OWNER
+            }
+            _ => VERSION,
+        }
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+/// What is left to be read.
+pub(super) struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordFault> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordFault> {
         let (head, rest) = self.0.split_first_chunk().ok_or(RecordFault::Malformed)?;
         self.0 = rest;
         Ok(*head)
@@ -175,7 +214,11 @@ impl Reader<'_> {
     }
 
     fn done(&mut self) -> Result<State, RecordFault> {
-        let status = u16::from_be_bytes(self.take()?);
+        let status = match u16::from_be_bytes(self.take()?) {
+            NO_STATUS => None,
+            status @ 100..=999 => Some(status),
+            _ => return Err(RecordFault::Malformed),
+        };
         let completed_at = self.number()?;
         let keep_until = self.number()?;
         let transaction_id = match self.take()? {
@@ -183,9 +226,6 @@ impl Reader<'_> {
             [1] => Some(self.rest_as_text()?),
             _ => return Err(RecordFault::Malformed),
         };
-        if !(100..=999).contains(&status) {
-            return Err(RecordFault::Malformed);
-        }
         Ok(State::Done {
             status,
             transaction_id,
@@ -194,11 +234,25 @@ impl Reader<'_> {
         })
     }
 
+    fn owner(&mut self) -> Result<Option<Arc<Owner>>, RecordFault> {
+        match self.take()? {
+            [0] => Ok(None),
+            [1] => Owner::decode(self).map(|owner| Some(Arc::new(owner))),
+            _ => Err(RecordFault::Malformed),
+        }
+    }
+
     fn rest_as_text(&mut self) -> Result<Box<str>, RecordFault> {
-        let bytes = std::mem::take(&mut self.0);
-        if bytes.len() > MAX_TRANSACTION_ID {
+        if self.0.len() > MAX_TRANSACTION_ID {
             return Err(RecordFault::Malformed);
         }
+        self.text(self.0.len())
+    }
+
+    /// The next so many bytes.
+    pub(super) fn text(&mut self, length: usize) -> Result<Box<str>, RecordFault> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(RecordFault::Malformed)?;
+        self.0 = rest;
         std::str::from_utf8(bytes)
             .map(Box::from)
             .map_err(|_| RecordFault::Malformed)
@@ -213,13 +267,14 @@ mod tests {
     fn record(state: State) -> Record {
         Record {
             fingerprint: Fingerprint::from_bytes([7; 32]),
+            owner: None,
             state,
         }
     }
 
     fn done(id: Option<&str>) -> Record {
         record(State::Done {
-            status: 201,
+            status: Some(201),
             transaction_id: id.map(Box::from),
             completed_at: 50,
             keep_until: 100,
@@ -267,32 +322,86 @@ mod tests {
             bytes[at] = byte;
             Record::decode(&bytes)
         };
-        assert_eq!(edited(0, 2), Err(RecordFault::Version(2)));
+        assert_eq!(edited(0, 3), Err(RecordFault::Version(3)));
         assert_eq!(edited(0, 0), Err(RecordFault::Version(0)));
         assert_eq!(edited(33, 4), Err(RecordFault::Malformed), "state");
         assert_eq!(edited(34, 9), Err(RecordFault::Malformed), "status");
         assert_eq!(edited(52, 0), Err(RecordFault::Malformed), "id after none");
         assert_eq!(edited(52, 2), Err(RecordFault::Malformed), "flag");
         assert_eq!(edited(53, 0xff), Err(RecordFault::Malformed), "text");
+
+        let mut nobodys = done(Some("t")).encode();
+        nobodys[0] = 2;
+        nobodys.insert(33, 0);
+        assert_eq!(
+            Record::decode(&nobodys),
+            Err(RecordFault::Malformed),
+            "nothing that asks for the layout"
+        );
+        nobodys[35..37].copy_from_slice(&[0, 0]);
+        assert!(Record::decode(&nobodys).is_ok(), "an operator's word on an old record");
+        nobodys[33] = 2;
+        assert_eq!(Record::decode(&nobodys), Err(RecordFault::Malformed), "owner's flag");
+        nobodys[33] = 1;
+        assert_eq!(Record::decode(&nobodys), Err(RecordFault::Malformed), "no owner");
+    }
+
+    #[test]
+    fn a_record_from_before_owners_were_kept_is_read_and_stays_as_it_was() {
+        let mut bytes = vec![1];
+        bytes.extend([7; 32]);
+        bytes.push(UNKNOWN);
+        bytes.extend(50_u64.to_be_bytes());
+        bytes.extend(100_u64.to_be_bytes());
+        let read = Record::decode(&bytes).unwrap();
+        assert_eq!(read, record(State::Unknown { since: 50, keep: 100 }));
+        assert_eq!(read.encode(), bytes);
+    }
+
+    #[test]
+    fn a_transaction_id_is_visible_ascii_within_its_limit() {
+        for (text, good) in [
+            ("t".repeat(MAX_TRANSACTION_ID), true),
+            ("t".repeat(MAX_TRANSACTION_ID + 1), false),
+            (String::new(), false),
+            ("a b".into(), false),
+            ("a\r\nb".into(), false),
+            ("é".into(), false),
+        ] {
+            assert_eq!(is_transaction_id(&text), good, "{text}");
+        }
     }
 
     fn any_record() -> impl Strategy<Value = Record> {
         let state = prop_oneof![
             any::<(u64, u64)>().prop_map(|(since, keep)| State::Running { since, keep }),
             any::<(u64, u64)>().prop_map(|(since, keep)| State::Unknown { since, keep }),
-            (100..1000_u16, proptest::option::of(".{0,128}"), any::<(u64, u64)>()).prop_map(
-                |(status, id, (completed_at, keep_until))| {
+            (
+                proptest::option::of(100..1000_u16),
+                proptest::option::of(".{0,128}"),
+                any::<(u64, u64)>()
+            )
+                .prop_map(|(status, id, (completed_at, keep_until))| {
                     State::Done {
                         status,
                         transaction_id: id.map(String::into_boxed_str),
                         completed_at,
                         keep_until,
                     }
-                }
-            ),
+                }),
         ];
-        (any::<[u8; 32]>(), state).prop_map(|(fingerprint, state)| Record {
+        let owner = (".{0,60}", ".{0,60}", ".{0,60}").prop_map(|(issuer, user, key)| {
+            Arc::new(Owner {
+                issuer: issuer.into(),
+                user: user.into(),
+                module: "ledger".into(),
+                route: "".into(),
+                key: key.into(),
+            })
+        });
+        (any::<[u8; 32]>(), proptest::option::of(owner), state).prop_map(|(fingerprint, owner, state)| Record {
             fingerprint: Fingerprint::from_bytes(fingerprint),
+            owner,
             state,
         })
     }

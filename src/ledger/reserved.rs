@@ -1,8 +1,9 @@
 //! What may become of a reserved key. Each step consumes the proof of the one before, so a key is settled once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fingerprint, MAX_TRANSACTION_ID, Record, RecordKey, State};
+use super::{Fingerprint, MAX_TRANSACTION_ID, Owner, Record, RecordKey, State};
 
 /// The latest time that was ever seen, unix seconds. Deadlines count from it and never from a clock that went back
 /// (THREATS H20): whatever is kept is kept too long rather than too short. After a clock that was far ahead, new records
@@ -56,10 +57,11 @@ pub enum Change {
 impl Record {
     /// The record to put on disk before a byte is sent. A part of a second of `keep` counts as a whole one.
     #[must_use]
-    pub fn running(fingerprint: Fingerprint, now: u64, keep: Duration) -> Self {
+    pub fn running(fingerprint: Fingerprint, owner: Option<Arc<Owner>>, now: u64, keep: Duration) -> Self {
         let keep = keep.as_secs().saturating_add(u64::from(keep.subsec_nanos() > 0));
         Self {
             fingerprint,
+            owner,
             state: State::Running { since: now, keep },
         }
     }
@@ -95,13 +97,8 @@ impl Reserved {
     /// must be known even if not what it is called.
     #[must_use]
     pub fn complete(self, status: u16, transaction_id: Option<Box<str>>, now: u64, latest: Latest) -> Change {
-        finished(
-            self.record.fingerprint,
-            status,
-            transaction_id,
-            now,
-            latest.until(now, self.keep),
-        )
+        let until = latest.until(now, self.keep);
+        finished(self.record, Some(status), transaction_id, now, until)
     }
 
     /// Surely nothing was sent: the key is free.
@@ -128,8 +125,8 @@ impl Reserved {
 pub enum Ruling {
     /// The backend did it.
     Done {
-        /// The status to tell of, 100-999.
-        status: u16,
+        /// The status to tell of, 100-999, if it is known.
+        status: Option<u16>,
         /// What the backend calls the transaction.
         transaction_id: Option<Box<str>>,
     },
@@ -146,25 +143,25 @@ pub fn rule(record: &Record, ruling: Ruling, now: u64, latest: Latest) -> Option
     Some(match ruling {
         Ruling::Free => Change::Forget,
         Ruling::Done { status, transaction_id } => {
-            finished(record.fingerprint, status, transaction_id, now, latest.until(now, keep))
+            finished(record.clone(), status, transaction_id, now, latest.until(now, keep))
         }
     })
 }
 
 fn finished(
-    fingerprint: Fingerprint,
-    status: u16,
+    record: Record,
+    status: Option<u16>,
     transaction_id: Option<Box<str>>,
     completed_at: u64,
     keep_until: u64,
 ) -> Change {
     Change::Write(Record {
-        fingerprint,
         state: State::Done {
-            status: status.clamp(100, 999),
+            status: status.map(|status| status.clamp(100, 999)),
             transaction_id: transaction_id.filter(|id| id.len() <= MAX_TRANSACTION_ID),
             completed_at,
             keep_until,
         },
+        ..record
     })
 }

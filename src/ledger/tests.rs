@@ -18,6 +18,7 @@ fn key(of: u8) -> RecordKey {
 fn record(state: State) -> Record {
     Record {
         fingerprint: fingerprint(1),
+        owner: None,
         state,
     }
 }
@@ -25,13 +26,13 @@ fn record(state: State) -> Record {
 #[test]
 fn a_key_is_judged_by_what_stands_under_it() {
     let done = record(State::Done {
-        status: 500,
+        status: Some(500),
         transaction_id: Some("t".into()),
         completed_at: 150,
         keep_until: 200,
     });
     let duplicate = Verdict::Duplicate {
-        status: 500,
+        status: Some(500),
         transaction_id: Some("t".into()),
         completed_at: 150,
     };
@@ -61,7 +62,7 @@ fn a_key_is_judged_by_what_stands_under_it() {
 #[test]
 fn every_refusal_has_its_reason() {
     let duplicate = Verdict::Duplicate {
-        status: 200,
+        status: Some(200),
         transaction_id: None,
         completed_at: 0,
     };
@@ -97,7 +98,7 @@ fn deadline(change: Change) -> u64 {
 fn what_is_finished_is_kept_from_the_latest_time_seen() {
     let keep = Duration::from_secs(KEEP);
     let kept_until = |began: u64, ended: u64, latest: u64| {
-        let running = Record::running(fingerprint(1), began, keep);
+        let running = Record::running(fingerprint(1), None, began, keep);
         let reserved = Reserved::on_disk(key(1), running).unwrap();
         deadline(reserved.complete(200, None, ended, Latest::new(latest).seen(began)))
     };
@@ -105,14 +106,14 @@ fn what_is_finished_is_kept_from_the_latest_time_seen() {
     assert_eq!(kept_until(50, 20, 0), 150, "the clock went back while it ran");
     assert_eq!(kept_until(10, 20, 1000), 1100, "the clock is behind");
     assert_eq!(kept_until(0, u64::MAX, 0), u64::MAX);
-    let running = Record::running(fingerprint(1), 0, Duration::from_millis(1001));
+    let running = Record::running(fingerprint(1), None, 0, Duration::from_millis(1001));
     assert_eq!(running.state, State::Running { since: 0, keep: 2 });
 }
 
 #[test]
 fn an_outcome_is_recorded_whatever_the_id() {
     let complete = |status, id: &str| {
-        let running = Record::running(fingerprint(1), 0, Duration::ZERO);
+        let running = Record::running(fingerprint(1), None, 0, Duration::ZERO);
         let reserved = Reserved::on_disk(key(1), running).unwrap();
         match reserved.complete(status, Some(id.into()), 7, Latest::default()) {
             Change::Write(record) => Record::decode(&record.encode()).unwrap().state,
@@ -125,7 +126,7 @@ fn an_outcome_is_recorded_whatever_the_id() {
     ] {
         let transaction_id = stored.then(|| id.clone().into_boxed_str());
         let expected = State::Done {
-            status,
+            status: Some(status),
             transaction_id,
             completed_at: 7,
             keep_until: 7,
@@ -137,13 +138,27 @@ fn an_outcome_is_recorded_whatever_the_id() {
 #[test]
 fn an_operator_rules_on_what_is_unknown_only() {
     let ruling = Ruling::Done {
-        status: 200,
+        status: Some(200),
         transaction_id: None,
     };
     let unknown = record(State::Unknown { since: 100, keep: 100 });
     assert_eq!(rule(&unknown, Ruling::Free, 0, Latest::default()), Some(Change::Forget));
     let ruled = rule(&unknown, ruling.clone(), 5000, Latest::default()).unwrap();
     assert_eq!(deadline(ruled), 5100, "kept as long as it would have been");
+    let word = Ruling::Done {
+        status: None,
+        transaction_id: Some("t".into()),
+    };
+    let Some(Change::Write(told)) = rule(&unknown, word, 5000, Latest::default()) else {
+        panic!("not written");
+    };
+    let duplicate = Verdict::Duplicate {
+        status: None,
+        transaction_id: Some("t".into()),
+        completed_at: 5000,
+    };
+    let read = Record::decode(&told.encode()).unwrap();
+    assert_eq!(judge(Some(&read), &fingerprint(1), 5001), duplicate);
     assert_eq!(
         rule(
             &record(State::Running { since: 0, keep: 100 }),
@@ -207,7 +222,7 @@ impl World {
         let verdict = judge(self.read(of).as_ref(), &fingerprint(by), self.now);
         if verdict == Verdict::Proceed {
             let keep = Duration::from_secs(KEEP);
-            let record = Record::running(fingerprint(by), self.now, keep);
+            let record = Record::running(fingerprint(by), None, self.now, keep);
             self.disk.insert(of, record.encode());
             self.held.insert(of, Reserved::on_disk(key(of), record).unwrap());
         }
@@ -329,7 +344,7 @@ proptest! {
                     }
                 }
                 Event::Rule { key, free } => {
-                    let ruling = if free { Ruling::Free } else { Ruling::Done { status: 200, transaction_id: None } };
+                    let ruling = if free { Ruling::Free } else { Ruling::Done { status: Some(200), transaction_id: None } };
                     let ruled = world.rule(key, ruling);
                     match model.get(&key).cloned() {
                         Some(Known::Doubt(by)) => {

@@ -190,6 +190,8 @@ pub struct Idempotency {
     pub transaction_id: Option<TransactionId>,
     /// How long a finished key is remembered.
     pub keep: Duration,
+    /// How long a second request waits for a first one that still runs; absent: it is told so at once.
+    pub wait: Option<Duration>,
 }
 
 /// Where a backend's answer has its transaction id.

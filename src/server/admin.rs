@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::explain;
 use super::listen::{Listener, Stream};
+use super::operators::{self, Asked, Desk, Told, Who};
 use super::reload::{Cause, Reloader};
 
 /// Most admin connections at one time.
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MAX_LIFE: Duration = Duration::from_secs(60);
 
 /// Serves the admin port until it is dropped.
-pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>) {
+pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>, desk: Arc<Desk>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -44,11 +45,12 @@ pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>) {
                 continue;
             }
         };
-        let reloader = Arc::clone(&reloader);
+        let (reloader, desk) = (Arc::clone(&reloader), Arc::clone(&desk));
+        let who = Arc::new(who(&stream));
         tokio::task::spawn_local(async move {
             let service = service_fn(move |request| {
-                let reloader = Arc::clone(&reloader);
-                async move { Ok::<_, Infallible>(answer(request, &reloader).await) }
+                let (reloader, desk, who) = (Arc::clone(&reloader), Arc::clone(&desk), Arc::clone(&who));
+                async move { Ok::<_, Infallible>(answer(request, &reloader, &desk, &who).await) }
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
@@ -61,7 +63,19 @@ pub(super) async fn serve(listener: Listener, reloader: Arc<Reloader>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, reloader: &Reloader) -> Response<Full<Bytes>> {
+/// The other side, as far as the system knows it.
+fn who(stream: &Stream) -> Who {
+    let from = match stream {
+        Stream::Tcp(io) => io.peer_addr().map(|address| address.to_string()),
+        Stream::Unix(io) => io.peer_cred().map(|peer| format!("unix socket, uid {}", peer.uid())),
+    };
+    Who {
+        via: "admin",
+        from: from.unwrap_or_default(),
+    }
+}
+
+async fn answer(request: Request<Incoming>, reloader: &Reloader, desk: &Desk, who: &Who) -> Response<Full<Bytes>> {
     if is_browser(&request) {
         return text(StatusCode::FORBIDDEN, "the admin port is not for browsers\n");
     }
@@ -81,10 +95,45 @@ async fn answer(request: Request<Incoming>, reloader: &Reloader) -> Response<Ful
             Ok(told) => json_answer(StatusCode::OK, &told),
             Err(fault) => json_answer(StatusCode::BAD_REQUEST, &fault),
         },
+        (_, path) if is_about_keys(path) => keys(request, desk, who).await,
         (_, "/livez" | "/readyz" | "/healthz" | "/metrics" | "/-/policy") => not_allowed("GET"),
         (_, "/-/reload" | "/-/explain") => not_allowed("POST"),
         _ => text(StatusCode::NOT_FOUND, "not found\n"),
     }
+}
+
+fn is_about_keys(path: &str) -> bool {
+    let below = path.strip_prefix(operators::PATH);
+    path == operators::BACKUP_PATH || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Questions about idempotency keys, and an operator's word on them.
+async fn keys(request: Request<Incoming>, desk: &Desk, who: &Who) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, operators::MAX_BODY).collect().await else {
+        return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is incomplete or too large\n");
+    };
+    let target = head.uri.path_and_query().map_or("", |target| target.as_str());
+    let Told { status, body } = desk
+        .answer(Asked {
+            method: &head.method,
+            target,
+            body: &body.to_bytes(),
+            who,
+        })
+        .await;
+    let mut response = json_answer(status, &body);
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = match head.uri.path() {
+            operators::BACKUP_PATH => "GET, POST",
+            path if path.ends_with("/settle") => "POST",
+            _ => "GET",
+        };
+        response
+            .headers_mut()
+            .insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
 }
 
 /// A page in somebody's browser must not reach this port, neither by a form nor under a name that it made point here

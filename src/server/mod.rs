@@ -7,6 +7,7 @@ mod admin;
 mod connection;
 mod explain;
 mod listen;
+pub mod operators;
 mod patience;
 pub mod prepare;
 mod reload;
@@ -31,6 +32,7 @@ use crate::edge::watch::Watch;
 use crate::gateway::{Gateway, Shared};
 use connection::Manners;
 use listen::{Bound, Listener};
+use operators::Desk;
 use patience::Patience;
 use prepare::Prepared;
 use reload::{Cause, Reloader};
@@ -101,11 +103,13 @@ async fn control(settings: Settings) -> Result<(), StartFault> {
         .next()
         .map(Listener::new)
         .transpose()?;
-    let admin = admin.map(|listener| tokio::task::spawn_local(admin::serve(listener, Arc::clone(&reloader))));
+    let desk = Arc::new(Desk::new(shared.store.clone(), Some(shared.journal.clone())));
+    let admin = admin.map(|listener| tokio::task::spawn_local(admin::serve(listener, Arc::clone(&reloader), desk)));
     let started = Event::new("start")
         .with("policy_version", &shared.rules.load().policy().version)
         .with("tollgate_version", env!("CARGO_PKG_VERSION"));
     shared.journal.event(started)?;
+    tell_of_doubts(&shared);
     tracing::info!(admin = %settings.admin, workers = workers.len(), "tollgate is up");
 
     let refreshing = tokio::task::spawn_local(refresh_keys(Arc::clone(&shared)));
@@ -128,6 +132,18 @@ async fn control(settings: Settings) -> Result<(), StartFault> {
     shared.journal.close();
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What an earlier life left for somebody to look into is said at each start.
+fn tell_of_doubts(shared: &Shared) {
+    let unknown = shared.store.stats().unknown;
+    if unknown > 0 {
+        tracing::warn!(
+            unknown,
+            "keyed writes have an unknown outcome and are refused until it is settled; \
+             `tollgate idempotency list --config FILE` lists them"
+        );
+    }
 }
 
 fn start_workers(

@@ -209,7 +209,7 @@ impl Reloader {
             .map(|(backend, _)| (Arc::clone(&backend.rules().name), backend.is_up()));
         self.shared
             .metrics
-            .observe(self.shared.journal.records(), (stats.keys, stats.file_bytes), upstreams);
+            .observe(self.shared.journal.records(), stats, upstreams);
         self.shared.metrics.text()
     }
 

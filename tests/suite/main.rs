@@ -23,6 +23,7 @@ mod idempotency;
 mod listener;
 mod masking;
 mod metrics;
+mod operators;
 mod paths;
 mod pipeline;
 mod rates;

@@ -233,6 +233,7 @@ fn a_policy_is_typed() {
     let idempotency = route.idempotency.as_ref().unwrap();
     assert!(idempotency.required);
     assert_eq!(idempotency.keep, Duration::from_secs(35 * 86_400));
+    assert_eq!(idempotency.wait, None);
     assert!(matches!(&idempotency.transaction_id, Some(TransactionId::Header(name)) if name == "x-id"));
     assert!(modules[0].routes[1].public && modules[0].routes[1].scope.is_none());
     let judged = &modules[0].routes[2];

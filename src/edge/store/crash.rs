@@ -41,7 +41,7 @@ fn victim() {
 /// Pays one key after the other; every third backend was not reached.
 async fn pay(store: Store, keys: impl Iterator<Item = usize>) {
     for of in keys {
-        let Claim::Granted(reservation) = store.reserve(key(of), fingerprint(1), KEEP, NOW).await.unwrap() else {
+        let Claim::Granted(reservation) = store.reserve(key(of), None, fingerprint(1), KEEP, NOW).await.unwrap() else {
             panic!("key {of} is not new");
         };
         say("reserved", of);

@@ -52,6 +52,7 @@ fn forgotten(bytes: &[u8]) -> Option<usize> {
     };
     let ask = |of| Request::Reserve {
         key: key(of),
+        owner: None,
         fingerprint: fingerprint(1),
         keep: KEEP,
         now: NOW,

@@ -8,13 +8,18 @@
 //! page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with the
 //! payment that it acknowledged; with two it is a fault.
 
-use redb::{Database, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
 use super::file::{self, DEADLINES, FACTS, LATEST, RECORDS};
-use crate::ledger::{Change, Fingerprint, Latest, Record, RecordKey, Reserved, Ruling, State, Verdict, judge, rule};
+use super::listing::{self, Filter, Page};
+use super::snapshot::Snapshot;
+use crate::ledger::{
+    Change, Fingerprint, Latest, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge, rule,
+};
 
 pub(super) use super::file::FILE;
 
@@ -24,10 +29,13 @@ pub const MAX_BATCH: usize = 256;
 /// Most expired records that one commit sweeps: more than it can add, so that the store cannot only grow.
 pub const MAX_SWEEP: usize = 2 * MAX_BATCH;
 
-/// Most records of one listing.
+/// Most records of one page of a listing.
 pub const MAX_LISTED: usize = 256;
 
-/// Most keys on disk, about 4 GB; one more is [`StoreFault::Full`].
+/// Most records that are looked at for one page: what the writer does in some milliseconds, for payments wait meanwhile.
+pub const MAX_SCANNED: usize = 4096;
+
+/// Most keys on disk, about 6 GB; one more is [`StoreFault::Full`].
 pub const MAX_KEYS: u64 = 10_000_000;
 
 /// What the writer is asked.
@@ -35,6 +43,7 @@ pub const MAX_KEYS: u64 = 10_000_000;
 pub(super) enum Request {
     Reserve {
         key: RecordKey,
+        owner: Option<Arc<Owner>>,
         fingerprint: Fingerprint,
         keep: Duration,
         now: u64,
@@ -47,13 +56,16 @@ pub(super) enum Request {
         key: RecordKey,
     },
     List {
+        filter: Filter,
         after: Option<RecordKey>,
+        now: u64,
     },
     Rule {
         key: RecordKey,
         ruling: Ruling,
         now: u64,
     },
+    Snapshot,
 }
 
 /// What became of a reservation.
@@ -78,8 +90,9 @@ pub(super) enum Answer {
     Full,
     Settled,
     Shown(Option<Record>),
-    Listed(Vec<(RecordKey, Record)>),
+    Listed(Page),
     Ruled(bool),
+    Snapshot(Snapshot),
 }
 
 /// A batch that is on disk, or needed not be.
@@ -91,6 +104,14 @@ pub(super) struct Batch {
 impl Request {
     pub(super) const fn is_settlement(&self) -> bool {
         matches!(self, Self::Settle { .. })
+    }
+
+    /// The key that is no longer in progress once this is done.
+    pub(super) const fn settles(&self) -> Option<RecordKey> {
+        match self {
+            Self::Settle { reserved, .. } => Some(*reserved.key()),
+            _ => None,
+        }
     }
 
     const fn now(&self) -> Option<u64> {
@@ -105,7 +126,7 @@ impl Request {
                 settlement: Settlement::Unknown { now },
                 ..
             } => *now,
-            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } => None,
+            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Snapshot => None,
         }
     }
 }
@@ -115,6 +136,7 @@ pub(super) struct Embedded {
     database: Database,
     latest: Latest,
     keys: u64,
+    unknown: u64,
     max_keys: u64,
     /// Held as long as the database; absent when there is no folder.
     _lock: Option<File>,
@@ -129,11 +151,12 @@ impl Embedded {
 
     /// Takes a database in, after a look at every record.
     pub(super) fn verify(database: Database, lock: Option<File>) -> Result<Self, StoreFault> {
-        let (latest, keys) = file::adopt(&database)?;
+        let file::Adopted { latest, keys, unknown } = file::adopt(&database)?;
         Ok(Self {
             database,
             latest,
             keys,
+            unknown,
             max_keys: MAX_KEYS,
             _lock: lock,
         })
@@ -150,10 +173,15 @@ impl Embedded {
         self.keys
     }
 
+    /// How many of their outcomes are unknown.
+    pub(super) const fn unknown(&self) -> u64 {
+        self.unknown
+    }
+
     /// Does everything that is asked, in one commit. An error means that nothing is acknowledged, whatever is on disk.
     pub(super) fn run(&mut self, requests: Vec<Request>) -> Result<Batch, StoreFault> {
         let write = file::begin(&self.database)?;
-        let mut work = Work::begin(&write, self.latest, self.max_keys)?;
+        let mut work = Work::begin(&write, self)?;
         // The earliest time that anybody tells: nothing is swept that one of them still has to see.
         let now = requests.iter().filter_map(Request::now).min();
         let mut answers = Vec::with_capacity(requests.len());
@@ -165,36 +193,40 @@ impl Embedded {
             work.sweep(now)?;
             work.remember_latest(self.latest)?;
         }
-        let (latest, keys) = (work.latest, work.records.len()?);
+        let (latest, keys, unknown) = (work.latest, work.records.len()?, work.unknown);
         drop(work);
         if committed {
             write.commit()?;
         } else {
             write.abort()?;
         }
-        (self.latest, self.keys) = (latest, keys);
+        (self.latest, self.keys, self.unknown) = (latest, keys, unknown);
         Ok(Batch { answers, committed })
     }
 }
 
 /// The tables of one transaction.
 struct Work<'t> {
+    database: &'t Database,
     records: Table<'t, &'static [u8; 32], &'static [u8]>,
     deadlines: Table<'t, &'static [u8; 40], ()>,
     facts: Table<'t, &'static str, u64>,
     latest: Latest,
+    unknown: u64,
     max_keys: u64,
     changed: bool,
 }
 
 impl<'t> Work<'t> {
-    fn begin(write: &'t WriteTransaction, latest: Latest, max_keys: u64) -> Result<Self, StoreFault> {
+    fn begin(write: &'t WriteTransaction, engine: &'t Embedded) -> Result<Self, StoreFault> {
         Ok(Self {
+            database: &engine.database,
             records: write.open_table(RECORDS)?,
             deadlines: write.open_table(DEADLINES)?,
             facts: write.open_table(FACTS)?,
-            latest,
-            max_keys,
+            latest: engine.latest,
+            unknown: engine.unknown,
+            max_keys: engine.max_keys,
             changed: false,
         })
     }
@@ -206,13 +238,17 @@ impl<'t> Work<'t> {
         match request {
             Request::Reserve {
                 key,
+                owner,
                 fingerprint,
                 keep,
                 now,
-            } => self.reserve(key, fingerprint, keep, now),
+            } => self.reserve(key, Record::running(fingerprint, owner, now, keep), now),
             Request::Settle { reserved, settlement } => self.settle(reserved, settlement),
             Request::Show { key } => Ok(Answer::Shown(self.read(&key)?)),
-            Request::List { after } => self.list(after),
+            Request::List { filter, after, now } => {
+                listing::page(&self.records, &self.deadlines, &filter, after, now).map(Answer::Listed)
+            }
+            Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, ruling, now } => {
                 let existing = self.read(&key)?;
                 let ruled = existing
@@ -227,22 +263,15 @@ impl<'t> Work<'t> {
         }
     }
 
-    fn reserve(
-        &mut self,
-        key: RecordKey,
-        fingerprint: Fingerprint,
-        keep: Duration,
-        now: u64,
-    ) -> Result<Answer, StoreFault> {
+    fn reserve(&mut self, key: RecordKey, record: Record, now: u64) -> Result<Answer, StoreFault> {
         let existing = self.read(&key)?;
-        let verdict = judge(existing.as_ref(), &fingerprint, now);
+        let verdict = judge(existing.as_ref(), &record.fingerprint, now);
         if verdict != Verdict::Proceed {
             return Ok(Answer::Refused(verdict));
         }
         if existing.is_none() && self.records.len()? >= self.max_keys {
             return Ok(Answer::Full);
         }
-        let record = Record::running(fingerprint, now, keep);
         self.apply(&key, existing.as_ref(), Change::Write(record.clone()))?;
         // The proof is made here and handed out by the writer after the commit.
         Reserved::on_disk(key, record).map_or_else(|| Err(damaged(&key)), |reserved| Ok(Answer::Reserved(reserved)))
@@ -265,22 +294,6 @@ impl<'t> Work<'t> {
         };
         self.apply(&key, existing.as_ref(), change)?;
         Ok(Answer::Settled)
-    }
-
-    fn list(&self, after: Option<RecordKey>) -> Result<Answer, StoreFault> {
-        let first = after.map_or([0; 32], |key| *key.as_bytes());
-        let mut listed = Vec::new();
-        for entry in self.deadlines.range::<&[u8; 40]>(&file::deadline(u64::MAX, &first)..)? {
-            let (_, key) = file::split(entry?.0.value());
-            let record = self.read(&key)?.ok_or_else(|| damaged(&key))?;
-            if after != Some(key) && !matches!(record.state, State::Done { .. }) {
-                listed.push((key, record));
-            }
-            if listed.len() == MAX_LISTED {
-                break;
-            }
-        }
-        Ok(Answer::Listed(listed))
     }
 
     /// Removes what has expired, oldest first.
@@ -308,10 +321,7 @@ impl<'t> Work<'t> {
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
-        self.records
-            .get(key.as_bytes())?
-            .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
-            .transpose()
+        listing::read(&self.records, key)
     }
 
     fn apply(&mut self, key: &RecordKey, existing: Option<&Record>, change: Change) -> Result<(), StoreFault> {
@@ -320,9 +330,11 @@ impl<'t> Work<'t> {
             self.deadlines
                 .remove(&file::deadline(existing.deadline(), key.as_bytes()))?
                 .ok_or_else(|| damaged(key))?;
+            self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
         }
         match change {
             Change::Write(record) => {
+                self.unknown += u64::from(is_unknown(&record));
                 self.records.insert(key.as_bytes(), record.encode().as_slice())?;
                 self.deadlines
                     .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
@@ -335,7 +347,11 @@ impl<'t> Work<'t> {
     }
 }
 
+pub(super) const fn is_unknown(record: &Record) -> bool {
+    matches!(record.state, State::Unknown { .. })
+}
+
 /// The file was verified when it was opened, so this is no state that it may be in.
-fn damaged(key: &RecordKey) -> StoreFault {
+pub(super) fn damaged(key: &RecordKey) -> StoreFault {
     StoreFault::Corrupt(format!("record {key} is not as it was written"))
 }

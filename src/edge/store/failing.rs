@@ -110,7 +110,7 @@ impl StorageBackend for Failing {
 /// Reserves and completes keys until the disk fails; what was acknowledged, and whether the last one was reserved.
 fn until_it_fails(store: &Store) -> (usize, bool) {
     for of in 0..1000 {
-        let reservation = match wait(store.reserve(key(of), fingerprint(1), KEEP, NOW)) {
+        let reservation = match wait(store.reserve(key(of), None, fingerprint(1), KEEP, NOW)) {
             Ok(Claim::Granted(reservation)) => reservation,
             Ok(Claim::Refused(verdict)) => panic!("{verdict:?}"),
             Err(fault) => {
@@ -135,7 +135,7 @@ fn a_disk_that_fails_at_any_step_loses_nothing_acknowledged() {
         disk.0.lock().unwrap().left = steps;
         let (done, reserved) = until_it_fails(&store);
         assert!(!store.is_healthy());
-        let later = wait(store.reserve(key(0), fingerprint(1), KEEP, NOW));
+        let later = wait(store.reserve(key(0), None, fingerprint(1), KEEP, NOW));
         assert_eq!(later.unwrap_err(), StoreFault::Closed);
         drop(store);
 

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::StoreFault;
+use super::embedded::is_unknown;
 use crate::ledger::{Latest, Record, RecordKey};
 
 /// The file in the folder.
@@ -20,11 +21,17 @@ pub(super) const FILE: &str = "keys.redb";
 /// new one, it would forget every payment.
 const UNFINISHED: &str = "keys.redb.new";
 
+/// The last copy that was made, until somebody takes it.
+pub const BACKUP: &str = "backup.redb";
+
 /// Held locked by the process that has the folder.
 const LOCK: &str = "lock";
 
-/// The layout of the tables.
-const FORMAT_KNOWN: u64 = 1;
+/// The layout of the tables and records. 1: records without owners, which are still read.
+const FORMAT_KNOWN: u64 = 2;
+
+/// The oldest layout that is read.
+const FORMAT_OLDEST: u64 = 1;
 
 /// Memory for pages of the file, bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -72,7 +79,7 @@ fn lock(folder: &Path) -> Result<File, StoreFault> {
     }
 }
 
-fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
+pub(super) fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
     options
         .read(true)
         .write(true)
@@ -120,17 +127,27 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreFault>
     Ok(write)
 }
 
-/// Verifies the format and every record of a database, and turns what ran into what is unknown. The latest time seen,
-/// and the number of keys.
-pub(super) fn adopt(database: &Database) -> Result<(Latest, u64), StoreFault> {
+/// What stands in a database that was taken over.
+pub(super) struct Adopted {
+    /// The latest time seen.
+    pub(super) latest: Latest,
+    /// How many keys there are.
+    pub(super) keys: u64,
+    /// How many of their outcomes are unknown.
+    pub(super) unknown: u64,
+}
+
+/// Verifies the format and every record of a database, and turns what ran into what is unknown.
+pub(super) fn adopt(database: &Database) -> Result<Adopted, StoreFault> {
     catch_unwind(AssertUnwindSafe(|| take_over(database)))
         .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
 }
 
-fn take_over(database: &Database) -> Result<(Latest, u64), StoreFault> {
+fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     let write = begin(database)?;
     // Before any other table is touched: a newer version may have other ones.
-    let latest = read_facts(&write)?;
+    let (format, latest) = read_facts(&write)?;
+    let mut unknown = 0;
     let (keys, orphans) = {
         let mut records = write.open_table(RECORDS)?;
         let deadlines = write.open_table(DEADLINES)?;
@@ -144,6 +161,7 @@ fn take_over(database: &Database) -> Result<(Latest, u64), StoreFault> {
                 return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
             }
             let orphan = record.clone().orphaned();
+            unknown += u64::from(is_unknown(&orphan));
             if orphan != record {
                 orphans.push((key, orphan));
             }
@@ -157,15 +175,20 @@ fn take_over(database: &Database) -> Result<(Latest, u64), StoreFault> {
         }
         (records.len()?, orphans.len())
     };
-    if orphans == 0 {
+    if format < FORMAT_KNOWN {
+        // So that a version which does not know these records says so instead of calling the file damaged.
+        write.open_table(FACTS)?.insert(FORMAT, FORMAT_KNOWN)?;
+    }
+    if orphans == 0 && format == FORMAT_KNOWN {
         write.abort()?;
     } else {
         write.commit()?;
     }
-    Ok((latest, keys))
+    Ok(Adopted { latest, keys, unknown })
 }
 
-fn read_facts(write: &WriteTransaction) -> Result<Latest, StoreFault> {
+/// The format and the latest time seen.
+fn read_facts(write: &WriteTransaction) -> Result<(u64, Latest), StoreFault> {
     let facts = write.open_table(FACTS)?;
     let fact = |name: &str| -> Result<u64, StoreFault> {
         facts
@@ -174,7 +197,7 @@ fn read_facts(write: &WriteTransaction) -> Result<Latest, StoreFault> {
             .ok_or_else(|| StoreFault::Corrupt(format!("the file does not say its {name}")))
     };
     match fact(FORMAT)? {
-        FORMAT_KNOWN => Ok(Latest::new(fact(LATEST)?)),
+        known @ FORMAT_OLDEST..=FORMAT_KNOWN => Ok((known, Latest::new(fact(LATEST)?))),
         found if found > FORMAT_KNOWN => Err(StoreFault::Newer {
             found,
             known: FORMAT_KNOWN,

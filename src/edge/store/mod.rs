@@ -9,7 +9,10 @@
 mod embedded;
 mod faults;
 mod file;
+mod listing;
 mod queue;
+mod snapshot;
+mod waiters;
 mod writer;
 
 #[cfg(test)]
@@ -26,13 +29,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::ledger::{Fingerprint, Record, RecordKey, Reserved, Ruling, Verdict};
+use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, Verdict};
 use embedded::{Answer, Embedded, Request, Settlement};
 use queue::{Parcel, Queue};
 
-pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SWEEP};
+pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP};
 pub use faults::StoreFault;
+pub use file::BACKUP;
+pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
+pub use snapshot::Copied;
+pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 
 /// A handle on the store of a folder. Clones share it; the last one (with the last [`Reservation`]) writes what waits
 /// and closes the file.
@@ -67,10 +74,12 @@ pub struct Reservation {
 }
 
 /// Figures for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// How many keys stand on disk.
     pub keys: u64,
+    /// How many of their outcomes are unknown and wait for an operator.
+    pub unknown: u64,
     /// Size of the file, bytes.
     pub file_bytes: u64,
     /// How many commits were made since the start.
@@ -102,7 +111,14 @@ impl Store {
         })))
     }
 
-    /// Claims a key for a request. `keep` is how long it is remembered once finished; `now` in unix seconds.
+    /// Whether there is a store in `folder`; opening one makes it.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(embedded::FILE).exists()
+    }
+
+    /// Claims a key for a request. `owner` is what operators will read of it; `keep` is how long it is remembered once
+    /// finished; `now` in unix seconds.
     ///
     /// A caller that goes away before it has the reservation has sent nothing: the key is released.
     ///
@@ -111,12 +127,14 @@ impl Store {
     pub async fn reserve(
         &self,
         key: RecordKey,
+        owner: Option<Arc<Owner>>,
         fingerprint: Fingerprint,
         keep: Duration,
         now: u64,
     ) -> Result<Claim, StoreFault> {
         let request = Request::Reserve {
             key,
+            owner,
             fingerprint,
             keep,
             now,
@@ -143,13 +161,27 @@ impl Store {
         }
     }
 
-    /// Up to [`MAX_LISTED`] keys that run or whose outcome is unknown, in the order of their names, after `after`.
+    /// Asks for a key whose first request still runs again as soon as that is settled, for up to `wait`. Beyond
+    /// [`MAX_WAITERS`] or [`MAX_WAITERS_PER_KEY`] the answer is at once that it still runs.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn wait_for(
+        &self,
+        key: RecordKey,
+        wait: Duration,
+        ask: impl AsyncFn() -> Result<Claim, StoreFault>,
+    ) -> Result<Claim, StoreFault> {
+        waiters::patiently(&self.0.queue.waiters, key, wait, ask).await
+    }
+
+    /// Some records after `after`, in the order of their names.
     ///
     /// # Errors
     /// As [`Store::reserve`].
-    pub async fn unsettled(&self, after: Option<RecordKey>) -> Result<Vec<(RecordKey, Record)>, StoreFault> {
-        match self.ask(Request::List { after }).await? {
-            Answer::Listed(records) => Ok(records),
+    pub async fn list(&self, filter: Filter, after: Option<RecordKey>, now: u64) -> Result<Page, StoreFault> {
+        match self.ask(Request::List { filter, after, now }).await? {
+            Answer::Listed(page) => Ok(page),
             _ => Err(StoreFault::Closed),
         }
     }
@@ -165,6 +197,21 @@ impl Store {
         }
     }
 
+    /// Copies the store, as of its last commit, to [`BACKUP`] in its folder, in place of an earlier copy there. Others are
+    /// served meanwhile.
+    ///
+    /// # Errors
+    /// As [`Store::reserve`], or the copy cannot be written.
+    pub async fn back_up(&self) -> Result<Copied, StoreFault> {
+        let Answer::Snapshot(snapshot) = self.ask(Request::Snapshot).await? else {
+            return Err(StoreFault::Closed);
+        };
+        let file = self.0.file.with_file_name(BACKUP);
+        tokio::task::spawn_blocking(move || snapshot.write_to(&file))
+            .await
+            .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
+    }
+
     /// Whether the store takes requests. Once it does not, it never does again in this life.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -177,6 +224,7 @@ impl Store {
         let figures = self.0.queue.figures();
         Stats {
             keys: figures.keys,
+            unknown: figures.unknown,
             commits: figures.commits,
             waiting: figures.waiting,
             file_bytes: std::fs::metadata(&self.0.file).map_or(0, |file| file.len()),
@@ -190,6 +238,12 @@ impl Store {
 }
 
 impl Reservation {
+    /// Which key; none once it is settled.
+    #[must_use]
+    pub fn key(&self) -> Option<&RecordKey> {
+        self.reserved.as_ref().map(Reserved::key)
+    }
+
     /// The backend gave a whole answer, of any status. Answer the client only after this has returned.
     ///
     /// An id longer than [`crate::ledger::MAX_TRANSACTION_ID`] is left out.
@@ -236,6 +290,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if let Some(reserved) = self.reserved.take() {
+            tracing::warn!(record = %reserved.key(), "a keyed write was dropped, so that its outcome is unknown");
             // Nobody waits for the reply. A closed store needs no word: what runs is unknown when it is opened again.
             let _ = self.shared.queue.settle(reserved, Settlement::Unknown { now: None });
         }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::StoreFault;
 use super::embedded::{Answer, MAX_BATCH, Request, Settlement};
+use super::waiters::Waiters;
 use crate::ledger::Reserved;
 
 /// Most requests that wait for the writer, besides settlements; one more is [`StoreFault::Busy`].
@@ -28,6 +29,8 @@ pub(super) struct Job {
 pub(super) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    /// Who waits for a key to be settled.
+    pub(super) waiters: Arc<Waiters>,
     max_queued: usize,
     max_live: usize,
 }
@@ -41,6 +44,7 @@ struct State {
     live: usize,
     phase: Phase,
     keys: u64,
+    unknown: u64,
     commits: u64,
 }
 
@@ -57,6 +61,7 @@ enum Phase {
 /// What the metrics want to know.
 pub(super) struct Figures {
     pub(super) keys: u64,
+    pub(super) unknown: u64,
     pub(super) commits: u64,
     pub(super) waiting: usize,
 }
@@ -76,9 +81,11 @@ impl Queue {
                 live: 0,
                 phase: Phase::Open,
                 keys: 0,
+                unknown: 0,
                 commits: 0,
             }),
             ready: Condvar::new(),
+            waiters: Arc::default(),
             max_queued,
             max_live,
         }
@@ -140,14 +147,14 @@ impl Queue {
     }
 
     /// Takes note of a batch that is done: every answer but a reservation gives its place back.
-    pub(super) fn done(&self, answers: &[Answer], keys: u64, committed: bool) {
+    pub(super) fn done(&self, answers: &[Answer], (keys, unknown): (u64, u64), committed: bool) {
         let ended = answers
             .iter()
             .filter(|answer| !matches!(answer, Answer::Reserved(_)))
             .count();
         let mut state = self.lock();
         state.live = state.live.saturating_sub(ended);
-        state.keys = keys;
+        (state.keys, state.unknown) = (keys, unknown);
         state.commits += u64::from(committed);
     }
 
@@ -168,6 +175,7 @@ impl Queue {
         let jobs = std::mem::take(&mut state.jobs);
         drop(state);
         drop(jobs);
+        self.waiters.close();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -178,6 +186,7 @@ impl Queue {
         let state = self.lock();
         Figures {
             keys: state.keys,
+            unknown: state.unknown,
             commits: state.commits,
             waiting: state.jobs.len(),
         }

@@ -1,7 +1,7 @@
 //! The store as its users meet it: claims, limits, lives.
 
 use redb::backends::InMemoryBackend;
-use redb::{Builder, Database};
+use redb::{Builder, Database, ReadableTable};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Barrier, mpsc};
 use std::thread;
@@ -13,6 +13,7 @@ pub(super) const NOW: u64 = 1000;
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
+        .enable_time()
         .build()
         .unwrap()
         .block_on(future)
@@ -29,7 +30,7 @@ pub(super) fn fingerprint(of: u8) -> Fingerprint {
 }
 
 fn claim(store: &Store, of: usize, now: u64) -> Claim {
-    wait(store.reserve(key(of), fingerprint(1), KEEP, now)).unwrap()
+    wait(store.reserve(key(of), None, fingerprint(1), KEEP, now)).unwrap()
 }
 
 pub(super) fn granted(store: &Store, of: usize, now: u64) -> Reservation {
@@ -48,7 +49,7 @@ pub(super) fn refused(store: &Store, of: usize, now: u64) -> Verdict {
 
 pub(super) fn duplicate(id: &str, completed_at: u64) -> Verdict {
     Verdict::Duplicate {
-        status: 201,
+        status: Some(201),
         transaction_id: Some(id.into()),
         completed_at,
     }
@@ -71,6 +72,7 @@ pub(super) fn started(engine: Embedded, queue: Queue) -> Store {
 fn reserve(of: usize, now: u64) -> Request {
     Request::Reserve {
         key: key(of),
+        owner: None,
         fingerprint: fingerprint(1),
         keep: KEEP,
         now,
@@ -99,7 +101,7 @@ fn a_key_is_granted_once_and_remembered_as_long_as_asked() {
     let store = started(in_memory(), Queue::default());
     let first = granted(&store, 1, NOW);
     assert_eq!(refused(&store, 1, NOW), Verdict::InProgress);
-    let other = wait(store.reserve(key(1), fingerprint(2), KEEP, NOW)).unwrap();
+    let other = wait(store.reserve(key(1), None, fingerprint(2), KEEP, NOW)).unwrap();
     assert!(matches!(other, Claim::Refused(Verdict::Reused)));
     complete(first, "t1", NOW + 5);
     assert_eq!(refused(&store, 1, NOW + 104), duplicate("t1", NOW + 5));
@@ -176,14 +178,14 @@ fn the_queue_is_bounded_but_not_for_settlements() {
     let queue = Queue::with_limits(2, 3);
     let _waiting = [queue.ask(reserve(1, NOW)).unwrap(), queue.ask(reserve(2, NOW)).unwrap()];
     assert_eq!(queue.ask(reserve(3, NOW)).unwrap_err(), StoreFault::Busy);
-    let record = Record::running(fingerprint(1), NOW, KEEP);
+    let record = Record::running(fingerprint(1), None, NOW, KEEP);
     let reserved = Reserved::on_disk(key(4), record).unwrap();
     assert!(queue.settle(reserved, Settlement::Release).is_ok());
     assert_eq!(queue.take().len(), 3);
     // The two are not done yet, so there is place for one.
     assert!(queue.ask(reserve(3, NOW)).is_ok());
     assert_eq!(queue.ask(reserve(4, NOW)).unwrap_err(), StoreFault::Busy);
-    queue.done(&[Answer::Full], 0, false);
+    queue.done(&[Answer::Full], (0, 0), false);
     assert!(queue.ask(reserve(4, NOW)).is_ok());
 }
 
@@ -191,7 +193,7 @@ fn the_queue_is_bounded_but_not_for_settlements() {
 fn reservations_are_bounded_until_they_are_settled() {
     let store = started(in_memory(), Queue::with_limits(8, 2));
     let (one, two) = (granted(&store, 1, NOW), granted(&store, 2, NOW));
-    let third = wait(store.reserve(key(3), fingerprint(1), KEEP, NOW));
+    let third = wait(store.reserve(key(3), None, fingerprint(1), KEEP, NOW));
     assert_eq!(third.unwrap_err(), StoreFault::Busy);
     complete(one, "t", NOW);
     wait(granted(&store, 3, NOW).release()).unwrap();
@@ -204,7 +206,7 @@ fn keys_on_disk_are_bounded() {
     let store = started(in_memory().limit_keys(2), Queue::default());
     complete(granted(&store, 1, NOW), "t", NOW);
     let two = granted(&store, 2, NOW);
-    let third = wait(store.reserve(key(3), fingerprint(1), KEEP, NOW));
+    let third = wait(store.reserve(key(3), None, fingerprint(1), KEEP, NOW));
     assert_eq!(third.unwrap_err(), StoreFault::Full);
     assert_eq!(refused(&store, 1, NOW), duplicate("t", NOW));
     wait(two.release()).unwrap();
@@ -276,11 +278,17 @@ fn an_operator_lists_and_rules() {
             .unwrap();
     }
     let store = started(engine, Queue::default());
-    let listed = wait(store.unsettled(None)).unwrap();
-    assert_eq!(listed.len(), MAX_LISTED);
-    assert_eq!(listed[0].0, key(100));
-    let rest = wait(store.unsettled(Some(listed[MAX_LISTED - 1].0))).unwrap();
-    assert_eq!((rest[0].0, rest.len()), (key(100 + MAX_LISTED), 400 - MAX_LISTED));
+    let list = |filter, after| wait(store.list(filter, after, NOW)).unwrap();
+    let first = list(Filter::Unsettled, None);
+    assert_eq!(first.records.len(), MAX_LISTED);
+    assert_eq!((first.records[0].0, first.next), (key(100), Some(key(99 + MAX_LISTED))));
+    let rest = list(Filter::Of(Kind::InProgress), first.next);
+    assert_eq!(rest.records[0].0, key(100 + MAX_LISTED));
+    assert_eq!((rest.records.len(), rest.next), (400 - MAX_LISTED, None));
+    assert_eq!(list(Filter::Of(Kind::Unknown), None), Page::default());
+    assert_eq!(list(Filter::Of(Kind::Done), None).records.len(), 10);
+    let later = wait(store.list(Filter::Of(Kind::Done), None, NOW + 100)).unwrap();
+    assert_eq!(later, Page::default(), "what has expired is absent");
 
     assert_eq!(wait(store.rule(key(100), Ruling::Free, NOW)), Ok(false), "it runs");
     assert_eq!(wait(store.rule(key(0), Ruling::Free, NOW)), Ok(false), "it is done");
@@ -292,14 +300,118 @@ fn an_operator_lists_and_rules() {
     for of in [1000, 1001] {
         wait(granted(&store, of, NOW).unknown(NOW)).unwrap();
     }
+    assert_eq!(store.stats().unknown, 2);
+    assert_eq!(list(Filter::Of(Kind::Unknown), None).records.len(), 2);
     let done = Ruling::Done {
-        status: 201,
+        status: Some(201),
         transaction_id: Some("t".into()),
     };
     assert_eq!(wait(store.rule(key(1000), done, NOW + 9)), Ok(true));
     assert_eq!(refused(&store, 1000, NOW + 108), duplicate("t", NOW + 9));
     assert_eq!(wait(store.rule(key(1001), Ruling::Free, NOW)), Ok(true));
     assert_eq!(wait(store.show(key(1001))), Ok(None));
+    assert_eq!(store.stats().unknown, 0);
+}
+
+#[test]
+fn a_page_looks_at_a_bounded_number_of_records_and_says_where_to_go_on() {
+    let mut engine = in_memory();
+    for batch in 0..MAX_SCANNED / MAX_BATCH {
+        finish(&mut engine, batch * MAX_BATCH..(batch + 1) * MAX_BATCH, NOW);
+    }
+    let owner = owner("k1");
+    let named = Request::Reserve {
+        key: key(MAX_SCANNED),
+        owner: Some(Arc::clone(&owner)),
+        fingerprint: fingerprint(1),
+        keep: KEEP,
+        now: NOW,
+    };
+    engine.run(vec![named]).unwrap();
+    let store = started(engine, Queue::default());
+    let find = |after| wait(store.list(Filter::Key("k1".into()), after, NOW)).unwrap();
+    let first = find(None);
+    assert_eq!((first.records.len(), first.next), (0, Some(key(MAX_SCANNED - 1))));
+    let rest = find(first.next);
+    assert_eq!((rest.records.len(), rest.next), (1, None));
+    assert_eq!(rest.records[0].1.owner, Some(owner));
+}
+
+fn owner(key: &str) -> Arc<Owner> {
+    Arc::new(Owner {
+        issuer: "i".into(),
+        user: "u1".into(),
+        module: "ledger".into(),
+        route: "/api/ledger/sync".into(),
+        key: key.into(),
+    })
+}
+
+#[test]
+fn a_file_of_the_format_before_owners_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    wait(granted(&store, 1, NOW).unknown(NOW + 1)).unwrap();
+    drop(store);
+    let fact = |set: Option<u64>| {
+        let database = Database::open(folder.path().join(embedded::FILE)).unwrap();
+        let write = database.begin_write().unwrap();
+        let mut facts = write.open_table(file::FACTS).unwrap();
+        if let Some(format) = set {
+            facts.insert(file::FORMAT, format).unwrap();
+        }
+        let found = facts.get(file::FORMAT).unwrap().unwrap().value();
+        drop(facts);
+        write.commit().unwrap();
+        found
+    };
+    fact(Some(1));
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.stats().unknown, 1);
+    let page = wait(store.list(Filter::Unsettled, None, NOW)).unwrap();
+    assert_eq!((page.records.len(), &page.records[0].1.owner), (1, &None));
+    assert_eq!(wait(store.rule(key(1), Ruling::Free, NOW)), Ok(true));
+    drop(store);
+    assert_eq!(fact(None), 2);
+}
+
+#[test]
+fn who_waits_for_a_key_is_woken_by_whatever_settles_it() {
+    let store = started(in_memory(), Queue::default());
+    let ask = async || store.reserve(key(1), None, fingerprint(1), KEEP, NOW).await;
+    let waiting = || async {
+        match store.wait_for(key(1), Duration::from_secs(20), ask).await {
+            Ok(Claim::Refused(verdict)) => verdict,
+            Ok(Claim::Granted(reservation)) => {
+                reservation.release().await.unwrap();
+                Verdict::Proceed
+            }
+            Err(fault) => panic!("{fault:?}"),
+        }
+    };
+    let settle = |how: u8| {
+        let first = granted(&store, 1, NOW);
+        wait(async {
+            tokio::join!(waiting(), waiting(), async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                match how {
+                    0 => first.release().await.unwrap(),
+                    1 => first.unknown(NOW).await.unwrap(),
+                    _ => drop(first),
+                }
+            })
+        })
+    };
+    assert_eq!(
+        settle(0),
+        (Verdict::Proceed, Verdict::Proceed, ()),
+        "one after the other"
+    );
+    for how in [1, 2] {
+        let unknown = Verdict::Unknown { since: NOW };
+        assert_eq!(settle(how), (unknown.clone(), unknown, ()));
+        assert_eq!(wait(store.rule(key(1), Ruling::Free, NOW)), Ok(true));
+    }
 }
 
 #[test]
@@ -329,7 +441,7 @@ fn a_folder_that_cannot_be_used_is_a_fault() {
 #[test]
 fn a_newer_or_nameless_format_is_refused() {
     for (format, expected) in [
-        (Some(2), StoreFault::Newer { found: 2, known: 1 }),
+        (Some(3), StoreFault::Newer { found: 3, known: 2 }),
         (Some(0), StoreFault::Corrupt("there is no format 0".to_owned())),
         (None, StoreFault::Corrupt("the file does not say its format".to_owned())),
     ] {
@@ -348,4 +460,28 @@ fn a_newer_or_nameless_format_is_refused() {
         drop(database);
         assert_eq!(Store::open(folder.path()).unwrap_err(), expected);
     }
+}
+
+#[test]
+fn a_copy_is_a_store_as_of_one_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    complete(granted(&store, 1, NOW), "t1", NOW);
+    let running = granted(&store, 2, NOW);
+    for _ in 0..2 {
+        // The second takes the place of the first.
+        assert_eq!(wait(store.back_up()).unwrap().keys, 2);
+    }
+    complete(running, "t2", NOW);
+    let copy = folder.path().join(BACKUP);
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let other = tempfile::tempdir().unwrap();
+    std::fs::rename(&copy, other.path().join(embedded::FILE)).unwrap();
+    let copied = Store::open(other.path()).unwrap();
+    assert_eq!(refused(&copied, 1, NOW), duplicate("t1", NOW));
+    assert_eq!(refused(&copied, 2, NOW), Verdict::Unknown { since: NOW });
+    assert_eq!(refused(&store, 2, NOW), duplicate("t2", NOW));
+    std::fs::create_dir(folder.path().join(BACKUP)).unwrap();
+    assert!(matches!(wait(store.back_up()), Err(StoreFault::Io(_))));
+    assert!(store.is_healthy(), "a copy that fails is nobody else's trouble");
 }

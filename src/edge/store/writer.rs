@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use super::StoreFault;
-use super::embedded::Embedded;
+use super::embedded::{Embedded, Request};
 use super::queue::{Parcel, Queue};
 
 /// Starts the writer, which runs until the queue is closed and empty, or until a commit fails.
 pub(super) fn spawn(engine: Embedded, queue: Arc<Queue>) -> Result<JoinHandle<()>, StoreFault> {
-    queue.done(&[], engine.keys(), false);
+    queue.done(&[], (engine.keys(), engine.unknown()), false);
     Builder::new()
         .name("store".to_owned())
         .spawn(move || write(engine, &queue))
@@ -26,12 +26,14 @@ fn write(mut engine: Embedded, queue: &Arc<Queue>) {
         if requests.is_empty() {
             break;
         }
+        let settled: Vec<_> = requests.iter().filter_map(Request::settles).collect();
         // The database asserts what it believes of its file; a file that changed under it must not end the gateway.
         let result = catch_unwind(AssertUnwindSafe(|| engine.run(requests)))
             .unwrap_or_else(|_| Err(StoreFault::Corrupt("a broken assertion".to_owned())));
         match result {
             Ok(batch) => {
-                queue.done(&batch.answers, engine.keys(), batch.committed);
+                queue.done(&batch.answers, (engine.keys(), engine.unknown()), batch.committed);
+                settled.iter().for_each(|key| queue.waiters.wake(key));
                 for (reply, answer) in replies.into_iter().zip(batch.answers) {
                     // A parcel that is not taken comes back in the error and is dropped there.
                     let _ = reply.send(Ok(Parcel::new(answer, Arc::clone(queue))));

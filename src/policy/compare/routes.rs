@@ -313,6 +313,7 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
         required,
         transaction_id,
         keep,
+        wait,
     } = after;
     match (before.required, required) {
         (false, true) => found.push((Effect::Narrows, "needs an idempotency key".into())),
@@ -323,6 +324,13 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
         std::cmp::Ordering::Less => found.push((Effect::Widens, "forgets idempotency keys sooner".into())),
         std::cmp::Ordering::Greater => found.push((Effect::Narrows, "remembers idempotency keys longer".into())),
         std::cmp::Ordering::Equal => {}
+    }
+    if before.wait != *wait {
+        // Who waits learns the same a little later.
+        found.push((
+            Effect::Neutral,
+            "waits otherwise for a first request that still runs".into(),
+        ));
     }
     if before.transaction_id != *transaction_id {
         found.push((

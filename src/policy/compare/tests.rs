@@ -229,6 +229,10 @@ const EDITS: &[(&str, &[Edit])] = &[
         )],
     ),
     (
+        "a wait for the first request",
+        &[("on_duplicate: conflict }", "on_duplicate: conflict, wait: 2s }")],
+    ),
+    (
         "an optional key, kept shorter",
         &[(
             "required: true, transaction_id: /id, keep: 35d",

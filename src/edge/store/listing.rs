@@ -1,0 +1,139 @@
+//! What operators see of the store: pages of records.
+//!
+//! A page is made by the writer between two batches, so it looks at a bounded number of records and says where to go on.
+
+use redb::ReadableTable;
+
+use super::StoreFault;
+use super::embedded::{MAX_LISTED, MAX_SCANNED, damaged};
+use super::file;
+use crate::ledger::{Record, RecordKey, State};
+
+/// What became of a request, without the particulars.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Its outcome is unknown.
+    Unknown,
+    /// It runs.
+    InProgress,
+    /// It is finished.
+    Done,
+}
+
+/// Which records are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Those that run, or whose outcome is unknown.
+    Unsettled,
+    /// Those of one kind.
+    Of(Kind),
+    /// Those with this key, as the client wrote it.
+    Key(Box<str>),
+}
+
+/// Some records in the order of their names, and where to go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// At most [`MAX_LISTED`]; possibly none although there are more.
+    pub records: Vec<(RecordKey, Record)>,
+    /// After which record the next page begins; none when this was the last.
+    pub next: Option<RecordKey>,
+}
+
+impl Kind {
+    /// The kind of a record.
+    #[must_use]
+    pub const fn of(record: &Record) -> Self {
+        match record.state {
+            State::Unknown { .. } => Self::Unknown,
+            State::Running { .. } => Self::InProgress,
+            State::Done { .. } => Self::Done,
+        }
+    }
+}
+
+impl Filter {
+    fn takes(&self, record: &Record) -> bool {
+        match self {
+            Self::Unsettled => Kind::of(record) != Kind::Done,
+            Self::Of(kind) => Kind::of(record) == *kind,
+            Self::Key(key) => record.owner.as_ref().is_some_and(|owner| owner.key == *key),
+        }
+    }
+
+    /// Whether all that it takes is at the end of time in the deadlines, which are far fewer than the records.
+    fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Unsettled | Self::Of(Kind::Unknown | Kind::InProgress))
+    }
+}
+
+/// The next page after a record.
+pub(super) fn page(
+    records: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
+    deadlines: &impl ReadableTable<&'static [u8; 40], ()>,
+    filter: &Filter,
+    after: Option<RecordKey>,
+    now: u64,
+) -> Result<Page, StoreFault> {
+    let first = after.map_or([0; 32], |key| *key.as_bytes());
+    let mut page = Sheet {
+        filter,
+        after,
+        now,
+        seen: 0,
+        page: Page::default(),
+    };
+    if filter.is_unsettled() {
+        for entry in deadlines.range::<&[u8; 40]>(&file::deadline(u64::MAX, &first)..)? {
+            let (_, key) = file::split(entry?.0.value());
+            let record = read(records, &key)?.ok_or_else(|| damaged(&key))?;
+            if page.is_full_with(key, record) {
+                break;
+            }
+        }
+    } else {
+        for entry in records.range::<&[u8; 32]>(&first..)? {
+            let (key, bytes) = entry?;
+            let key = RecordKey::from_bytes(*key.value());
+            let record = Record::decode(bytes.value()).map_err(|_| damaged(&key))?;
+            if page.is_full_with(key, record) {
+                break;
+            }
+        }
+    }
+    Ok(page.page)
+}
+
+/// A page in the making.
+struct Sheet<'f> {
+    filter: &'f Filter,
+    after: Option<RecordKey>,
+    now: u64,
+    seen: usize,
+    page: Page,
+}
+
+impl Sheet<'_> {
+    /// Looks at a record; true when the page ends with it.
+    fn is_full_with(&mut self, key: RecordKey, record: Record) -> bool {
+        self.seen += 1;
+        // What has expired counts as absent, swept or not.
+        if self.after != Some(key) && !record.is_expired(self.now) && self.filter.takes(&record) {
+            self.page.records.push((key, record));
+        }
+        let full = self.seen >= MAX_SCANNED || self.page.records.len() >= MAX_LISTED;
+        self.page.next = full.then_some(key);
+        full
+    }
+}
+
+/// What stands under a key.
+pub(super) fn read(
+    records: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
+    key: &RecordKey,
+) -> Result<Option<Record>, StoreFault> {
+    records
+        .get(key.as_bytes())?
+        .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
+        .transpose()
+}
