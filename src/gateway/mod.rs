@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod decide;
+mod decode;
 mod forward;
 mod guard;
 mod identify;
@@ -38,6 +39,7 @@ use crate::reason::{Outcome, Reason};
 
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
+pub use decode::{Source, SourceFault};
 pub use mask::{Answer, HOLD};
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};

@@ -10,6 +10,7 @@
 //!
 //! No HTTP, no policy, no caller: only names, paths and bytes.
 
+pub mod coding;
 mod lexeme;
 mod masker;
 mod media;
