@@ -61,7 +61,9 @@ impl From<SourceFault> for Refusal {
 impl Source {
     /// The body as it comes, or as it is coded.
     pub(super) fn new(wire: Incoming, coding: Option<Coding>) -> Result<Self, SourceFault> {
-        let decoder = coding.map(|coding| Decoder::new(coding, Bounds::default())).transpose()?;
+        let decoder = coding
+            .map(|coding| Decoder::new(coding, Bounds::default()))
+            .transpose()?;
         let decoding = decoder.map(|decoder| {
             Box::new(Decoding {
                 decoder,

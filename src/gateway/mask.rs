@@ -74,7 +74,9 @@ pub(super) async fn mask(
         }
         ReplyBody::Whole { bytes, limit } => {
             let plain = decoded(coding, &bytes, limit).map_err(|fault| match fault {
-                SourceFault::Coded(DecodeFault::TooLarge { .. }) => Refusal::because(Reason::AnswerTooLarge, fault.to_string()),
+                SourceFault::Coded(DecodeFault::TooLarge { .. }) => {
+                    Refusal::because(Reason::AnswerTooLarge, fault.to_string())
+                }
                 fault => fault.into(),
             })?;
             Made::Whole(mask_whole(plain, masker, line)?)

@@ -245,7 +245,11 @@ impl Decoder {
             }
             if step.read == 0 && !step.ended {
                 let (at, what) = (self.read, "it leads nowhere");
-                return if input.is_empty() { Ok(0) } else { Err(DecodeFault::Malformed { at, what }) };
+                return if input.is_empty() {
+                    Ok(0)
+                } else {
+                    Err(DecodeFault::Malformed { at, what })
+                };
             }
         }
         if input.is_empty() {

@@ -21,9 +21,10 @@ impl Zstd {
 
 impl Engine for Zstd {
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, &'static str> {
-        let status = self.0.run_on_buffers(input, out).map_err(|_| {
-            "no Zstandard, a window that is too large, or a wrong checksum"
-        })?;
+        let status = self
+            .0
+            .run_on_buffers(input, out)
+            .map_err(|_| "no Zstandard, a window that is too large, or a wrong checksum")?;
         Ok(Step {
             read: status.bytes_read,
             written: status.bytes_written,
