@@ -12,9 +12,13 @@ use super::refusal::Refusal;
 use crate::masking::coding::{Bounds, Coding, DecodeFault, Decoder, MAX_DECODED};
 use crate::reason::Reason;
 
+/// Pieces that are decoded before other requests have their turn, 1 MiB together: one read from the wire may hold
+/// hundreds of them.
+const PIECES_A_TURN: u32 = 16;
+
 /// A backend's body on its way here, decoded if it has to be.
 #[derive(Debug)]
-pub struct Source {
+pub(super) struct Source {
     wire: Incoming,
     decoding: Option<Box<Decoding>>,
 }
@@ -24,11 +28,13 @@ struct Decoding {
     decoder: Decoder,
     /// What has come and is still to be decoded.
     coded: Bytes,
+    /// Pieces made in this turn.
+    pieces: u32,
 }
 
 /// Why there is no more of a body.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-pub enum SourceFault {
+pub(super) enum SourceFault {
     /// The connection failed.
     #[error("the backend's answer broke off")]
     Broken,
@@ -68,6 +74,7 @@ impl Source {
             Box::new(Decoding {
                 decoder,
                 coded: Bytes::new(),
+                pieces: 0,
             })
         });
         Ok(Self { wire, decoding })
@@ -90,10 +97,16 @@ impl Body for Source {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SourceFault>>> {
         let Self { wire, decoding } = self.get_mut();
-        if let Some(decoding) = decoding
-            && let Some(piece) = decoding.next()?
-        {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        if let Some(decoding) = decoding {
+            if decoding.pieces == PIECES_A_TURN {
+                decoding.pieces = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Some(piece) = decoding.next()? {
+                decoding.pieces += 1;
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
         }
         let Some(frame) = ready!(Pin::new(wire).poll_frame(cx)) else {
             if let Some(decoding) = decoding {

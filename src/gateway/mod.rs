@@ -39,7 +39,6 @@ use crate::reason::{Outcome, Reason};
 
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
-pub use decode::{Source, SourceFault};
 pub use mask::{Answer, HOLD};
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
