@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
+use super::decode::{Source, SourceFault};
 use super::record::Line;
 use crate::edge::backend::Lease;
 use crate::edge::journal::Filed;
@@ -30,7 +30,7 @@ pub enum AnswerBody {
 /// A body that is passed on, and masked, as it comes.
 #[derive(Debug)]
 pub struct Streaming {
-    source: Incoming,
+    source: Source,
     lease: Option<Lease>,
     masker: Option<Masker>,
     /// Bytes that are known to be good and have not gone out yet.
@@ -61,7 +61,7 @@ impl AnswerBody {
     }
 
     pub(super) fn stream(
-        source: Incoming,
+        source: Source,
         lease: Lease,
         masker: Option<Masker>,
         ready: Bytes,
@@ -92,17 +92,16 @@ impl Streaming {
         Poll::Ready(Some(Err(Cut(reason))))
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Reason>>> {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SourceFault>>> {
         loop {
             match Pin::new(&mut self.source).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.stall = None;
-                    // Trailers are dropped: they may say anything (THREATS G30).
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Reason::UpstreamBroken))),
+                Poll::Ready(Some(Err(fault))) => return Poll::Ready(Some(Err(fault))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     let patience = self.patience;
@@ -110,7 +109,7 @@ impl Streaming {
                         .stall
                         .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + patience)));
                     ready!(stall.as_mut().poll(cx));
-                    return Poll::Ready(Some(Err(Reason::UpstreamTimeout)));
+                    return Poll::Ready(Some(Err(SourceFault::Stalled)));
                 }
             }
         }
@@ -146,7 +145,7 @@ impl Streaming {
                         self.ready = out.into();
                     }
                 },
-                Some(Err(reason)) => return self.cut(reason, "the backend's answer broke off"),
+                Some(Err(fault)) => return self.cut(fault.reason(), fault.to_string()),
                 None => match self.finish() {
                     Ok(rest) if rest.is_empty() => return self.poll_filed(cx),
                     Ok(rest) => return Poll::Ready(Some(Ok(Frame::data(rest)))),

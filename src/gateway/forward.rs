@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
 use super::refusal::Refusal;
@@ -39,7 +40,12 @@ pub(super) struct Reply {
 #[derive(Debug)]
 pub(super) enum ReplyBody {
     /// Read already, because a keyed write's outcome is on disk before its answer goes back.
-    Whole(Bytes),
+    Whole {
+        /// As they came, coded or not.
+        bytes: Bytes,
+        /// Most bytes that may be held of it, decoded too.
+        limit: u64,
+    },
     /// Still on the wire.
     Wire(Incoming, Lease),
 }
@@ -229,7 +235,9 @@ impl Exchange {
             }
         };
         lease.keep();
-        let id = find.and_then(|find| transaction_id(&find, &head.headers, whole.as_deref().unwrap_or_default()));
+        let id = find
+            .zip(whole.as_ref())
+            .and_then(|(find, whole)| transaction_id(&find, &head.headers, whole, limit));
         reservation
             .complete(head.status.as_u16(), id, super::unix_now())
             .await
@@ -239,7 +247,10 @@ impl Exchange {
         match whole {
             Some(bytes) => Ok(Reply {
                 head,
-                body: ReplyBody::Whole(if bodiless { Bytes::new() } else { bytes }),
+                body: ReplyBody::Whole {
+                    bytes: if bodiless { Bytes::new() } else { bytes },
+                    limit,
+                },
                 patience: self.backend.rules().timeout,
             }),
             None => Err(Reason::AnswerTooLarge.into()),
@@ -289,14 +300,18 @@ fn ours(head: &mut response::Parts) {
     headers::strip_response(&mut head.headers);
 }
 
-/// What the backend calls the transaction; numbers count as they are written.
-fn transaction_id(find: &TransactionId, fields: &HeaderMap, body: &[u8]) -> Option<Box<str>> {
+/// What the backend calls the transaction; numbers count as they are written. A body that cannot be decoded to at most
+/// `limit` bytes names none.
+fn transaction_id(find: &TransactionId, fields: &HeaderMap, body: &Bytes, limit: u64) -> Option<Box<str>> {
     let text = match find {
         TransactionId::Header(name) => fields.get(name)?.to_str().ok()?.to_owned(),
-        TransactionId::Pointer(pointer) => match document::locate(body, pointer) {
-            Ok(Located::Text(text) | Located::Number(text)) => text,
-            _ => return None,
-        },
+        TransactionId::Pointer(pointer) => {
+            let plain = decoded(coding(fields).ok()?, body, limit).ok()?;
+            match document::locate(&plain, pointer) {
+                Ok(Located::Text(text) | Located::Number(text)) => text,
+                _ => return None,
+            }
+        }
     };
     is_transaction_id(&text).then(|| text.into())
 }

@@ -8,15 +8,16 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Response, StatusCode, response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use std::time::Duration;
 
 use super::answer::AnswerBody;
+use super::decode::{Source, SourceFault, decoded, take_coding};
 use super::forward::{Reply, ReplyBody};
 use super::record::Line;
 use super::refusal::Refusal;
 use super::view::{View, for_this_caller_only};
 use crate::edge::backend::Lease;
+use crate::masking::coding::DecodeFault;
 use crate::masking::{Format, Masker, media_type};
 use crate::policy::Permit;
 use crate::reason::{Outcome, Reason};
@@ -51,8 +52,17 @@ pub(super) async fn mask(
         None => None,
         Some(view) => {
             view.adjust(&mut head.headers);
-            if bodiless { None } else { masker(&head, view, permit)? }
+            if bodiless {
+                forget_coding(&mut head, permit);
+                None
+            } else {
+                masker(&head, view, permit)?
+            }
         }
+    };
+    let coding = match &masker {
+        Some(_) => take_coding(&mut head.headers)?,
+        None => None,
     };
     line.status(head.status.as_u16());
     let body = match body {
@@ -62,8 +72,19 @@ pub(super) async fn mask(
             }
             Made::Whole(Bytes::new())
         }
-        ReplyBody::Whole(bytes) => Made::Whole(mask_whole(bytes, masker, line)?),
-        ReplyBody::Wire(source, lease) => hold(source, lease, masker, patience, line).await?,
+        ReplyBody::Whole { bytes, limit } => {
+            let plain = decoded(coding, &bytes, limit).map_err(|fault| match fault {
+                SourceFault::Coded(DecodeFault::TooLarge { .. }) => {
+                    Refusal::because(Reason::AnswerTooLarge, fault.to_string())
+                }
+                fault => fault.into(),
+            })?;
+            Made::Whole(mask_whole(plain, masker, line)?)
+        }
+        ReplyBody::Wire(wire, lease) => {
+            let source = Source::new(wire, coding)?;
+            hold(source, lease, masker, patience, line).await?
+        }
     };
     Ok(Pending { head, body })
 }
@@ -84,7 +105,7 @@ enum Made {
 /// An answer that goes out as it comes.
 #[derive(Debug)]
 struct Flow {
-    source: Incoming,
+    source: Source,
     lease: Lease,
     masker: Option<Masker>,
     ready: Bytes,
@@ -119,7 +140,7 @@ impl Pending {
 
 fn is_empty(body: &ReplyBody) -> bool {
     match body {
-        ReplyBody::Whole(bytes) => bytes.is_empty(),
+        ReplyBody::Whole { bytes, .. } => bytes.is_empty(),
         ReplyBody::Wire(source, _) => source.is_end_stream(),
     }
 }
@@ -153,29 +174,35 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
-    let coded = head
-        .headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
     match Format::of(content_type) {
-        Some(format) if !coded => Ok(Some(Masker::new(view.mask, format))),
-        format => {
-            let media = media_type(content_type);
-            let passes = permit.module().is_some_and(|module| {
-                let pass = &module.unmaskable;
-                pass.pass_all || media.as_ref().is_some_and(|media| pass.pass.contains(media))
-            });
-            if passes && format.is_none() {
-                return Ok(None);
-            }
-            let what = media.unwrap_or_else(|| "an unknown type".into());
-            Err(unmaskable(if coded {
-                format!("{what} with a content coding")
-            } else {
-                format!("{what} cannot be masked")
-            }))
+        Some(format) => Ok(Some(Masker::new(view.mask, format))),
+        None if passes(content_type, permit) => Ok(None),
+        None => {
+            let what = media_type(content_type).unwrap_or_else(|| "an unknown type".into());
+            Err(unmaskable(format!("{what} cannot be masked")))
         }
+    }
+}
+
+/// Whether the module lets this type pass as it is, coded or not. What can be masked never passes.
+fn passes(content_type: &[u8], permit: &Permit) -> bool {
+    Format::of(content_type).is_none()
+        && permit.module().is_some_and(|module| {
+            let pass = &module.unmaskable;
+            pass.pass_all || media_type(content_type).is_some_and(|media| pass.pass.contains(&media))
+        })
+}
+
+/// Without a body, the head says what the body would be: in this view that is decoded, unless its type passes. A 304
+/// speaks of what the client has, which is decoded too, as far as its type is not said.
+fn forget_coding(head: &mut response::Parts, permit: &Permit) {
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let kept = match content_type.map(|value| value.as_bytes()) {
+        None => head.status != StatusCode::NOT_MODIFIED && passes(b"", permit),
+        Some(content_type) => passes(content_type, permit),
+    };
+    if !kept {
+        head.headers.remove(header::CONTENT_ENCODING);
     }
 }
 
@@ -192,7 +219,7 @@ fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<B
 
 /// Reads until the end or until [`HOLD`] bytes are ready, whichever comes first.
 async fn hold(
-    mut source: Incoming,
+    mut source: Source,
     mut lease: Lease,
     mut masker: Option<Masker>,
     patience: Duration,
@@ -218,7 +245,7 @@ async fn hold(
             .ok_or_else(|| broken(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
         let data = match frame {
             None => break,
-            Some(Err(_)) => return Err(broken(Reason::UpstreamBroken, "the backend's answer broke off")),
+            Some(Err(fault)) => return Err(fault.into()),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
         };
         match &mut masker {

@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod decide;
+mod decode;
 mod forward;
 mod guard;
 mod identify;

@@ -5,11 +5,14 @@
 //! in constant memory and never writes a byte before it knows that the caller may see it. What it cannot read is
 //! [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
 //!
+//! A body that its backend compressed is undone by [`coding`] before.
+//!
 //! Read `selectors`, then `masker` (bytes in, bytes out), then `walk` (the grammar). JSON inside a JSON string,
 //! base64, or tables whose column names stand apart from the values are beyond what a selector can name.
 //!
 //! No HTTP, no policy, no caller: only names, paths and bytes.
 
+pub mod coding;
 mod lexeme;
 mod masker;
 mod media;

@@ -16,6 +16,7 @@ mod harness;
 mod admin;
 mod audit;
 mod cli;
+mod codings;
 mod conditions;
 mod demo;
 mod headers;
