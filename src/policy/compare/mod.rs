@@ -1,7 +1,7 @@
 //! What another policy would change: two compiled policies compared by what they decide, never as text.
 //!
 //! [`routes`] asks both policies for the rule at every path that either of them tells apart ([`probes`]), and compares what
-//! each role may do there. [`roles`] compares what keeps roles out, [`classes`] what is masked, [`issuers`] whose tokens
+//! each role may do there. [`roles`] compares what keeps roles out, [`classes`] what is masked, [`mod@issuers`] whose tokens
 //! are believed.
 //!
 //! A caller with several roles may do what one of them grants and none of them forbids. So nobody gains anything unless
