@@ -143,6 +143,7 @@ mod tests {
         let mask = Mask {
             selectors: Arc::new(Selectors::compile(&[]).unwrap()),
             actions: Arc::new([hidden.then_some(Action::Remove)]),
+            rows: None,
         };
         View::new(mask, &"0123456789abcdef".into())
     }

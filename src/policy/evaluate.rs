@@ -402,6 +402,7 @@ impl Permit {
         Some(Mask {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
+            rows: None,
         })
     }
 
