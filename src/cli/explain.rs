@@ -13,7 +13,7 @@ use crate::call::{Call, Path, Query, headers};
 use crate::config;
 use crate::identity;
 use crate::policy::parts::Origin;
-use crate::policy::{Authority, Decision, Denial, Permit, Policy, Step, Trace, evaluate};
+use crate::policy::{Authority, Condition, Decision, Denial, Permit, Policy, Step, Trace, evaluate};
 use crate::reason::Reason;
 use crate::server::prepare::{self, Ruling};
 
@@ -255,11 +255,10 @@ impl Trace for Printer {
                 line(*passed, "jurisdiction", &text);
             }
             Step::Condition { when, facts, outcome } => {
-                let source = when.condition.source().split_whitespace().collect::<Vec<_>>().join(" ");
                 line(
                     *outcome == Ok(true),
                     "condition",
-                    &format!("`{source}`{}", at(&when.origin)),
+                    &format!("`{}`{}", one_line(&when.condition), at(&when.origin)),
                 );
                 for part in when.condition.why_not(facts) {
                     anstream::println!("      {:<12} {part}", "");
@@ -267,6 +266,11 @@ impl Trace for Printer {
             }
         }
     }
+}
+
+/// A condition's text without its line breaks.
+fn one_line(condition: &Condition) -> String {
+    condition.source().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn at(origin: &Origin) -> String {
@@ -301,6 +305,14 @@ fn line(passed: bool, step: &str, text: &str) {
 fn allowed(permit: &Permit) -> bool {
     let hidden: Vec<&str> = permit.hidden_classes().map(|class| &**class).collect();
     line(true, "fields", &format!("masked classes: {}", list(&hidden)));
+    if let Some(rule) = permit.row_rule() {
+        let place = match rule.at.to_string() {
+            root if root.is_empty() => "the whole answer".to_owned(),
+            path => format!("`{path}`"),
+        };
+        let text = format!("of {place} stay those for which `{}`", one_line(&rule.condition));
+        line(true, "rows", &format!("{text}{}", at(&rule.origin)));
+    }
     if let Some(rules) = permit.idempotency().filter(|rules| rules.required) {
         let days = rules.keep.as_secs() / (24 * 60 * 60);
         line(

@@ -40,7 +40,7 @@ pub(super) async fn mask(
         body,
         patience,
     } = reply;
-    if !permit.route().public {
+    if !permit.route().public || permit.row_rule().is_some() {
         for_this_caller_only(&mut head.headers);
     }
     hide_headers(&mut head.headers, permit, line);
@@ -164,7 +164,9 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
             let media = media_type(content_type);
             let passes = permit.module().is_some_and(|module| {
                 let pass = &module.unmaskable;
-                pass.pass_all || media.as_ref().is_some_and(|media| pass.pass.contains(media))
+                // Nobody can say which rows are in it.
+                permit.row_rule().is_none()
+                    && (pass.pass_all || media.as_ref().is_some_and(|media| pass.pass.contains(media)))
             });
             if passes && format.is_none() {
                 return Ok(None);
@@ -186,7 +188,7 @@ fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<B
         .feed(&bytes, &mut out)
         .and_then(|()| masker.finish(&mut out))
         .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
-    line.masked(masker.tally());
+    line.cut(&masker);
     Ok(out.into())
 }
 
@@ -245,7 +247,7 @@ async fn hold(
         masker
             .finish(&mut out)
             .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
-        line.masked(masker.tally());
+        line.cut(masker);
     }
     lease.keep();
     Ok(Made::Whole(out.into()))

@@ -61,7 +61,12 @@ impl RowPath {
             ..Self::default()
         };
         if !text.is_empty() {
-            path.read(text).map_err(|fault| explain(text, fault))?;
+            path.read(text).map_err(|fault| match fault {
+                BadPath::EmptyStep => {
+                    format!("path `{text}` has a step with nothing to compare: `_`, `-` and case do not count")
+                }
+                fault => explain(text, fault),
+            })?;
         }
         // One array would lie in another, and a row in a row.
         if path.steps.contains(&Step::Many) {

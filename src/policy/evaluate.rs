@@ -309,7 +309,7 @@ impl Policy {
     }
 
     /// How many segments of the path are its module's prefix.
-    fn prefix_depth(&self, call: &Call) -> usize {
+    pub(super) fn prefix_depth(&self, call: &Call) -> usize {
         match self.prefixes.find(&call.path, 0) {
             Found::One(_, depth) => depth,
             Found::Nothing | Found::CaseFolds => 0,
@@ -353,6 +353,7 @@ static NO_ROUTE: std::sync::LazyLock<Route> = std::sync::LazyLock::new(|| Route 
     when: None,
     reads_body: false,
     idempotency: None,
+    rows: None,
     origin: Origin::default(),
 });
 
@@ -392,17 +393,20 @@ impl Permit {
             .unwrap_or(&NO_ROUTE)
     }
 
-    /// What is to be cut from the answer's body; none when the caller may see all that the module classifies.
+    /// What is to be cut from the body of the answer to `call`; none when the caller, who is the one that the permit was
+    /// made for, may see all that the module classifies, and every row.
     #[must_use]
-    pub fn mask(&self) -> Option<Mask> {
+    pub fn mask(&self, call: &Call, caller: Option<&Arc<Authority>>, now: jiff::Timestamp) -> Option<Mask> {
         let module = self.compiled()?;
-        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.action(class)) {
+        let rows = self.rows(call, caller, now);
+        let hides = !module.selectors.is_empty() && module.classes.iter().any(|&class| self.action(class));
+        if !hides && rows.is_none() {
             return None;
         }
         Some(Mask {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
-            rows: None,
+            rows,
         })
     }
 

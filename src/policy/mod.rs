@@ -14,6 +14,7 @@ mod evaluate;
 pub mod matcher;
 pub mod parts;
 pub mod pattern;
+mod rows;
 #[cfg(test)]
 mod tests;
 

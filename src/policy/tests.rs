@@ -34,6 +34,7 @@ fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         when: None,
         reads_body: false,
         idempotency: None,
+        rows: None,
         origin: parts::Origin::default(),
     }
 }

@@ -428,7 +428,7 @@ fn a_path_that_leads_nowhere_sensible_is_a_fault() {
         (
             "/a/",
             Some(
-                "path `/a/` has a step with nothing to compare: `_`, `-` and case do not count without `match: exact`",
+                "path `/a/` has a step with nothing to compare: `_`, `-` and case do not count",
             ),
         ),
     ] {
