@@ -16,7 +16,7 @@ pub use path::{Path, PathFault};
 pub use query::{Query, QueryFault};
 
 /// A request that could be read in one way only.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// One of the methods that may be routed.
     pub method: Method,

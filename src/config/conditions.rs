@@ -1,14 +1,17 @@
-//! `when` of a route: compiled here, so that its problems stand at their places in the author's file.
+//! `when` and `rows` of a route: compiled here, so that their problems stand at their places in the author's file.
 
 use http::Method;
 
 use super::fields::{Fields, Text};
 use super::modules::Known;
 use super::names::Names;
+use super::policy_keys::ROWS;
 use super::problem::{Problems, nearest, quote};
+use super::values;
+use crate::masking::RowPath;
 use crate::policy::PathPattern;
 use crate::policy::condition::{self, Condition, Mentioned};
-use crate::policy::parts::{Origin, When};
+use crate::policy::parts::{Origin, RowRule, When};
 use crate::policy::pattern::Segment;
 
 /// What a condition has to know of its route.
@@ -22,7 +25,12 @@ pub(super) struct Place<'p> {
 /// Reads `when`.
 pub(super) fn read(own: &Fields<'_>, place: &Place<'_>, known: &Known<'_>, problems: &mut Problems) -> Option<When> {
     let text = own.text("when");
-    let when = text.and_then(|text| compile(text, place, known, problems));
+    let when = text.and_then(|text| {
+        Some(When {
+            condition: compile(text, place, false, known, problems)?,
+            origin: origin(text, problems),
+        })
+    });
     if let Some(at) = own.key("reads_body")
         && place.reads_body
         && text.is_none_or(|_| when.as_ref().is_some_and(|when| !when.condition.reads_body()))
@@ -47,7 +55,52 @@ pub(super) fn read(own: &Fields<'_>, place: &Place<'_>, known: &Known<'_>, probl
     when
 }
 
-fn compile(text: Text<'_>, place: &Place<'_>, known: &Known<'_>, problems: &mut Problems) -> Option<When> {
+/// Reads `rows`.
+pub(super) fn read_rows(
+    own: &Fields<'_>,
+    place: &Place<'_>,
+    known: &Known<'_>,
+    problems: &mut Problems,
+) -> Option<RowRule> {
+    let own = own.section("rows", &ROWS)?;
+    let at = own
+        .text("at")
+        // One that is no pointer has been said to be none.
+        .filter(|text| values::pointer_or_root(text.text).is_ok())
+        .and_then(|text| {
+            RowPath::parse(text.text)
+                .map_err(|fault| problems.error(text.at, fault))
+                .ok()
+        });
+    let text = own.text("when")?;
+    let condition = compile(text, place, true, known, problems)?;
+    if !condition.reads_row() {
+        problems
+            .warn(text.at, "the condition does not look at `row`: all rows stay, or none")
+            .hint("a condition on the request alone is the route's own `when`");
+    }
+    Some(RowRule {
+        at: at?.into(),
+        condition,
+        origin: origin(text, problems),
+    })
+}
+
+fn origin(text: Text<'_>, problems: &Problems) -> Origin {
+    Origin {
+        file: problems.name(text.at),
+        line: text.at.line,
+    }
+}
+
+/// `row`: it is asked of each row.
+fn compile(
+    text: Text<'_>,
+    place: &Place<'_>,
+    row: bool,
+    known: &Known<'_>,
+    problems: &mut Problems,
+) -> Option<Condition> {
     let parameters = place
         .pattern
         .segments()
@@ -60,8 +113,8 @@ fn compile(text: Text<'_>, place: &Place<'_>, known: &Known<'_>, problems: &mut 
     let names = condition::Names {
         parameters: parameters.collect(),
         caller: !place.public,
-        body: place.reads_body,
-        row: false,
+        body: place.reads_body && !row,
+        row,
     };
     let condition = match Condition::compile(text.text, &names) {
         Ok(condition) => condition,
@@ -79,18 +132,14 @@ fn compile(text: Text<'_>, place: &Place<'_>, known: &Known<'_>, problems: &mut 
         Some(true) => problems
             .warn(text.at, "the condition always holds")
             .hint("nothing in a request makes it false"),
-        Some(false) => problems
-            .warn(text.at, "the condition never holds")
-            .hint("every request to this route is refused"),
+        Some(false) => problems.warn(text.at, "the condition never holds").hint(if row {
+            "every row is dropped"
+        } else {
+            "every request to this route is refused"
+        }),
         None => {}
     }
-    Some(When {
-        condition,
-        origin: Origin {
-            file: problems.name(text.at),
-            line: text.at.line,
-        },
-    })
+    Some(condition)
 }
 
 /// A role that nobody defines and a scope that nobody grants are nearly always misspelt.

@@ -9,7 +9,6 @@ use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
-    "rows",
     "concurrency",
     "dry_run",
     "fallback",
@@ -121,6 +120,12 @@ static POINTER: TextKind = TextKind {
     pattern: "^/.*$",
     example: "/accounts/*/customer/address",
     check: values::pointer,
+};
+
+static ROWS_AT: TextKind = TextKind {
+    pattern: "^(/.*)?$",
+    example: "/assignments",
+    check: values::pointer_or_root,
 };
 
 static HEADER: TextKind = TextKind {
@@ -470,6 +475,29 @@ pub(super) static ROUTE: Section = Section {
             "mode",
             Shape::Word(&MODE),
             "In place of the module's: shadow lets through and records what the route's rules deny, enforce denies it.",
+        ),
+        optional(
+            "rows",
+            Shape::Section(&ROWS),
+            "Drops elements of the answer's arrays that the caller may not see. Any answer that is no JSON is refused.",
+        ),
+    ],
+};
+
+/// `rows` of a route.
+pub(super) static ROWS: Section = Section {
+    name: "rows",
+    about: "Drops elements of the answer's arrays that the caller may not see. Any answer that is no JSON is refused.",
+    keys: &[
+        required(
+            "at",
+            Shape::Text(&ROWS_AT),
+            "A JSON pointer to the array, empty for the whole answer; * is one step.",
+        ),
+        required(
+            "when",
+            Shape::Text(&CONDITION),
+            "A condition in CEL on row, and on all that a route's condition may name but body. A row stays if it holds.",
         ),
     ],
 };

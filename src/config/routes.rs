@@ -53,8 +53,8 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
     }
     let reads_body = own.flag("reads_body").unwrap_or(false);
     // A path that cannot be read has parameters that nobody knows: that has been said.
-    let when = match path {
-        Some(text) if PathPattern::parse(text.text).is_err() => own.text("when").and(None),
+    let (when, rows) = match path {
+        Some(text) if PathPattern::parse(text.text).is_err() => (None, None),
         _ => {
             let place = conditions::Place {
                 pattern: &pattern,
@@ -62,7 +62,8 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
                 public,
                 reads_body,
             };
-            conditions::read(own, &place, known, problems)
+            let when = conditions::read(own, &place, known, problems);
+            (when, conditions::read_rows(own, &place, known, problems))
         }
     };
     let route = Route {
@@ -75,6 +76,7 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
         reads_body,
         idempotency,
         mode: modules::mode(own, "the route", problems),
+        rows,
         origin: Origin {
             file: problems.name(own.at),
             line: own.at.line,

@@ -218,6 +218,11 @@ pub(super) fn pointer(text: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// A JSON pointer that may be the empty one, to the root.
+pub(super) fn pointer_or_root(text: &str) -> Result<(), Fault> {
+    if text.is_empty() { Ok(()) } else { pointer(text) }
+}
+
 /// A header's name.
 pub(super) fn header(text: &str) -> Result<HeaderName, Fault> {
     let odd = || Fault::new("is no header name").hint("a header's name is letters, digits and `-`, such as `X-County`");

@@ -37,6 +37,7 @@ pub struct Metrics {
     upstream_duration: HistogramVec,
     upstream_up: IntGaugeVec,
     masked: IntCounterVec,
+    rows: IntCounterVec,
     idempotency: IntCounterVec,
     reloads: IntCounterVec,
     policy_info: IntGaugeVec,
@@ -127,6 +128,11 @@ impl Metrics {
                 "Response fields and headers masked, by field class.",
                 &["class"],
             )?,
+            rows: counters(
+                "tollgate_rows_dropped_total",
+                "Rows of responses dropped, by module.",
+                &["module"],
+            )?,
             idempotency: counters(
                 "tollgate_idempotency_total",
                 "Keyed writes, by what became of the key.",
@@ -193,6 +199,12 @@ impl Metrics {
     #[must_use]
     pub fn masked(&self, class: &str) -> IntCounter {
         self.masked.with_label_values(&[class])
+    }
+
+    /// The counter of dropped rows of a module.
+    #[must_use]
+    pub fn rows(&self, module: &str) -> IntCounter {
+        self.rows.with_label_values(&[module])
     }
 
     /// A keyed write, by what became of its key.

@@ -86,7 +86,7 @@ impl Streaming {
         self.state = State::Over;
         self.line.detail(detail.into());
         if let Some(masker) = &self.masker {
-            self.line.masked(masker.tally());
+            self.line.cut(masker);
         }
         let _ = self.line.file(Outcome::Refused(reason));
         Poll::Ready(Some(Err(Cut(reason))))
@@ -120,7 +120,7 @@ impl Streaming {
         let mut rest = Vec::new();
         if let Some(masker) = &mut self.masker {
             masker.finish(&mut rest).map_err(|fault| fault.to_string())?;
-            self.line.masked(masker.tally());
+            self.line.cut(masker);
         }
         if let Some(lease) = self.lease.take() {
             lease.keep();

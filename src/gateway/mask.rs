@@ -41,7 +41,7 @@ pub(super) async fn mask(
         body,
         patience,
     } = reply;
-    if !permit.route().public {
+    if !permit.route().public || permit.row_rule().is_some() {
         for_this_caller_only(&mut head.headers);
     }
     hide_headers(&mut head.headers, permit, line);
@@ -186,7 +186,9 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
 
 /// Whether the module lets this type pass as it is, coded or not. What can be masked never passes.
 fn passes(content_type: &[u8], permit: &Permit) -> bool {
+    // Nobody can say which rows are in what passes.
     Format::of(content_type).is_none()
+        && permit.row_rule().is_none()
         && permit.module().is_some_and(|module| {
             let pass = &module.unmaskable;
             pass.pass_all || media_type(content_type).is_some_and(|media| pass.pass.contains(&media))
@@ -213,7 +215,7 @@ fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<B
         .feed(&bytes, &mut out)
         .and_then(|()| masker.finish(&mut out))
         .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
-    line.masked(masker.tally());
+    line.cut(&masker);
     Ok(out.into())
 }
 
@@ -272,7 +274,7 @@ async fn hold(
         masker
             .finish(&mut out)
             .map_err(|fault| Refusal::because(Reason::UnmaskableResponse, fault.to_string()))?;
-        line.masked(masker.tally());
+        line.cut(masker);
     }
     lease.keep();
     Ok(Made::Whole(out.into()))

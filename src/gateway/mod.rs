@@ -206,7 +206,9 @@ impl Gateway {
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
         let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
-        let view = permit.mask().map(|mask| View::new(mask, &policy.version));
+        let view = permit
+            .mask(&call, caller.as_ref().map(|caller| &caller.authority), line.at())
+            .map(|mask| View::new(mask, &policy.version));
         let method = call.method.clone();
         let outgoing = Outgoing {
             call,

@@ -13,8 +13,12 @@ use crate::audit::Entry;
 use crate::call::Call;
 use crate::edge::journal::{Filed, Slot};
 use crate::edge::metrics::RouteMeter;
+use crate::masking::Masker;
 use crate::policy::{Authority, Denial, Permit, Place, route};
 use crate::reason::{Outcome, Reason};
+
+/// What dropped rows are called where field classes are counted; no class can have the name.
+const ROWS: &str = "(rows)";
 
 /// An audit line in the making.
 #[derive(Debug)]
@@ -32,6 +36,7 @@ struct Open {
     entry: Box<Entry>,
     rules: Arc<Rules>,
     meter: Arc<RouteMeter>,
+    place: Option<Place>,
     started: Instant,
     permitted: bool,
 }
@@ -44,6 +49,7 @@ impl Line {
                 slot,
                 entry,
                 meter: Arc::clone(rules.unrouted()),
+                place: None,
                 rules: Arc::clone(rules),
                 started,
                 permitted: false,
@@ -97,6 +103,7 @@ impl Line {
         let Some(open) = &mut self.open else { return };
         let (module, route) = open.rules.policy().names(place);
         open.meter = open.rules.meter(place);
+        open.place = Some(place);
         open.entry.module = module;
         open.entry.route = route;
         open.entry.requested_scope = scope.cloned();
@@ -116,6 +123,19 @@ impl Line {
             open.permitted = true;
             open.entry.upstream = permit.module().map(|module| Arc::clone(&module.upstream_name));
         }
+    }
+
+    /// What did not go out of an answer.
+    pub(super) fn cut(&mut self, masker: &Masker) {
+        self.masked(masker.tally());
+        let dropped = masker.dropped();
+        let Some(open) = self.open.as_mut().filter(|_| dropped > 0) else {
+            return;
+        };
+        if let Some(counter) = open.place.and_then(|place| open.rules.rows(place)) {
+            counter.inc_by(u64::from(dropped));
+        }
+        open.entry.masked.push((ROWS.into(), dropped));
     }
 
     /// What was masked: counts by class index.

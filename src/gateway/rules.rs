@@ -31,6 +31,8 @@ struct ModuleMeters {
     routes: Vec<Arc<RouteMeter>>,
     /// Requests to the module that met none of its routes.
     nowhere: Arc<RouteMeter>,
+    /// Rows that were dropped; none if no route of the module filters any.
+    rows: Option<IntCounter>,
 }
 
 /// Keys, and the tokens that they verified.
@@ -77,6 +79,11 @@ impl Rules {
                     .map(|label| metrics.route(Some(&module.name), Some(label)))
                     .collect(),
                 nowhere: metrics.route(Some(&module.name), None),
+                rows: module
+                    .routes
+                    .iter()
+                    .any(|route| route.rows.is_some())
+                    .then(|| metrics.rows(&module.name)),
             })
             .collect();
         let classes = policy
@@ -159,6 +166,12 @@ impl Rules {
                 .unwrap_or(&module.nowhere)
         });
         Arc::clone(meter)
+    }
+
+    /// The counter of rows that are dropped at a place.
+    #[must_use]
+    pub fn rows(&self, place: Place) -> Option<&IntCounter> {
+        self.modules.get(usize::from(place.module))?.rows.as_ref()
     }
 
     /// A field class: its name and its counter.

@@ -2,6 +2,9 @@
 //!
 //! A masked answer is another representation than the backend's: its `ETag` is one of this view, it cannot be had in
 //! ranges, and nobody else may be given it from a cache.
+//!
+//! Which rows are in an answer may depend on the caller, on any part of the request and on the time. No tag of the
+//! backend's says that, so that such an answer has no validator at all: it is never taken for one that was given before.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use std::fmt::Write as _;
@@ -30,6 +33,11 @@ impl View {
         }
     }
 
+    /// Whether rows are dropped.
+    fn filters(&self) -> bool {
+        self.mask.rows.is_some()
+    }
+
     /// Starts the entity tags of this view: they change with the policy and with what it hides.
     fn prefix(&self) -> String {
         let mut prefix = String::from("v");
@@ -46,6 +54,9 @@ impl View {
         fields.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         fields.remove(header::RANGE);
         fields.remove(header::IF_RANGE);
+        if self.filters() {
+            fields.remove(header::IF_MODIFIED_SINCE);
+        }
         for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
             let Some(text) = fields.get(&name).and_then(|value| value.to_str().ok()) else {
                 continue;
@@ -70,6 +81,10 @@ impl View {
                     | "repr-digest"
             )
         });
+        if self.filters() {
+            fields.remove(header::ETAG);
+            fields.remove(header::LAST_MODIFIED);
+        }
         let Some(tag) = fields.get(header::ETAG) else { return };
         let tag = tag
             .to_str()
@@ -92,7 +107,7 @@ impl View {
     }
 
     /// Tags of this view become the backend's own again. Any other is left to fail: it may be the backend's tag, but what
-    /// this caller saw was not that.
+    /// this caller saw was not that. Where rows are dropped no tag was ever given, and none is taken.
     fn theirs(&self, list: &str) -> String {
         let prefix = self.prefix();
         let mut out = String::with_capacity(list.len());
@@ -102,7 +117,7 @@ impl View {
             }
             match part.strip_prefix(prefix.as_str()) {
                 // Every second part stands between quotes.
-                Some(own) if at % 2 == 1 => out.push_str(own),
+                Some(own) if at % 2 == 1 && !self.filters() => out.push_str(own),
                 _ if at % 2 == 1 => {
                     let _ = write!(out, "{part}{BETWEEN}not-this-view");
                 }
@@ -143,6 +158,7 @@ mod tests {
         let mask = Mask {
             selectors: Arc::new(Selectors::compile(&[]).unwrap()),
             actions: Arc::new([hidden.then_some(Action::Remove)]),
+            rows: None,
         };
         View::new(mask, &"0123456789abcdef".into())
     }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::names::Scratch;
 use super::paths::{Hits, Trail};
+use super::rows::{Filter, Way};
 use super::unmaskable::Unmaskable;
 use super::utf8::Carry;
 use super::walk::{At, Frame};
@@ -30,8 +31,10 @@ pub struct Masker {
     pub(super) stack: Vec<Frame>,
     /// The depth of the value that is being cut, or `UNCUT`. What it holds is read but neither judged nor written.
     pub(super) cut: usize,
-    /// What is written in place of the value that comes next.
-    pub(super) replace: Option<Cut>,
+    /// The depth at which a value that ends is the end of more: of what is being cut, else of a row.
+    pub(super) ends: usize,
+    /// What is known beforehand of the value that comes next.
+    pub(super) ahead: Option<Ahead>,
     /// A member or element is not judged yet, and its bytes so far are held back.
     pub(super) holding: bool,
     /// What is held back from earlier chunks.
@@ -39,9 +42,11 @@ pub struct Masker {
     /// Where the name starts in what is held back.
     pub(super) name_at: usize,
     pub(super) trail: Trail,
+    /// Boxed: few answers have rows.
+    pub(super) filter: Option<Box<Filter>>,
     scratch: Scratch,
     hits: Hits,
-    tally: SmallVec<[u32; 8]>,
+    pub(super) tally: SmallVec<[u32; 8]>,
     carry: Carry,
     /// Bytes of the body before the chunk at hand.
     pub(super) offset: u64,
@@ -67,6 +72,15 @@ pub(super) enum Cut {
     Remove,
 }
 
+/// What is known of a value before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// Something else is written in its place.
+    Replace(Cut),
+    /// It is on the way to the rows, or their array.
+    Toward(Way),
+}
+
 /// One chunk, and how far it has been read and written.
 pub(super) struct Cursor<'c> {
     pub(super) chunk: &'c [u8],
@@ -77,6 +91,10 @@ pub(super) struct Cursor<'c> {
     pub(super) keep: usize,
     /// The first byte that is held back, if `holding`.
     pub(super) hold: usize,
+    /// The first byte of the row that is being read.
+    pub(super) row_in: usize,
+    /// Where in `out` starts what is written of it.
+    pub(super) row_out: usize,
 }
 
 impl Cursor<'_> {
@@ -98,12 +116,14 @@ impl Masker {
     pub fn new(mask: Mask, format: Format) -> Self {
         Self {
             tally: SmallVec::from_elem(0, mask.actions.len()),
+            filter: mask.rows.clone().map(|rows| Box::new(Filter::new(rows))),
             mask,
             lines: format == Format::JsonLines,
             at: At::Start,
             stack: Vec::with_capacity(USUAL_DEPTH),
             cut: UNCUT,
-            replace: None,
+            ends: UNCUT,
+            ahead: None,
             holding: false,
             held: Vec::new(),
             name_at: 0,
@@ -153,15 +173,23 @@ impl Masker {
         if result { Ok(()) } else { Err(over) }
     }
 
-    /// How many values were masked, by class index. What is inside a masked value is not counted; a value of several
-    /// hidden classes counts for each.
+    /// How many values were masked, by class index. What is inside a masked value or a dropped row is not counted; a
+    /// value of several hidden classes counts for each.
     pub fn tally(&self) -> &[u32] {
         &self.tally
+    }
+
+    /// How many rows were dropped.
+    pub fn dropped(&self) -> u32 {
+        self.filter.as_ref().map_or(0, |filter| filter.dropped())
     }
 
     fn end(&mut self, fault: Unmaskable) {
         self.over = Some(fault);
         self.held = Vec::new();
+        if let Some(before) = self.filter.as_ref().and_then(|filter| filter.tally_before()) {
+            self.tally.clone_from(before);
+        }
     }
 
     /// Lets only whole UTF-8 characters through to the grammar.
@@ -187,6 +215,8 @@ impl Masker {
         out.reserve(chunk.len());
         let mut cursor = Cursor {
             chunk,
+            row_in: 0,
+            row_out: out.len(),
             out,
             at: 0,
             keep: 0,
@@ -203,7 +233,11 @@ impl Masker {
             cursor.write_to(cursor.at);
         }
         self.offset += cursor.at as u64;
-        walked
+        match &mut self.filter {
+            None => walked,
+            // A row that is too long is that first, whatever comes after its longest.
+            Some(filter) => filter.set_aside(&mut cursor).and(walked),
+        }
     }
 
     /// Where the cursor stands in the body.
@@ -242,11 +276,11 @@ impl Masker {
             cursor.write_to(cursor.hold);
             self.holding = false;
             self.held.clear();
-            self.cut = self.stack.len();
+            self.begin_cut();
             return;
         }
         self.release(cursor);
-        self.replace = verdict;
+        self.ahead = verdict.map(Ahead::Replace);
         if let Some(frame) = self.stack.last_mut() {
             frame.kept = true;
         }
@@ -263,11 +297,26 @@ impl Masker {
             Cut::Null | Cut::Remove => "null",
         };
         cursor.out.extend_from_slice(literal.as_bytes());
-        self.cut = self.stack.len();
+        self.begin_cut();
     }
 
-    /// Judges the member whose name, closing quote included, has just been read.
-    pub(super) fn judge_member(&mut self, cursor: &mut Cursor<'_>, escaped: bool, tracked: bool) -> Option<Cut> {
+    fn begin_cut(&mut self) {
+        self.cut = self.stack.len();
+        self.ends = self.cut;
+    }
+
+    /// More than a value ends at the cursor.
+    pub(super) fn end_more(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
+        if self.cut == self.stack.len() {
+            self.cut = UNCUT;
+            cursor.keep = cursor.at;
+            self.ends = self.row_depth();
+        }
+        self.end_row(cursor)
+    }
+
+    /// Acts on the member whose name, closing quote included, has just been read.
+    pub(super) fn take_member(&mut self, cursor: &mut Cursor<'_>, escaped: bool, frame: Frame) {
         let raw = if self.held.is_empty() {
             cursor.chunk.get(cursor.hold + self.name_at..cursor.at - 1)
         } else {
@@ -277,21 +326,47 @@ impl Masker {
             cursor.keep = cursor.at;
             self.held.get(self.name_at..self.held.len() - 1)
         };
+        let raw = raw.unwrap_or_default();
         let selectors = &self.mask.selectors;
-        let found = selectors.find(raw.unwrap_or_default(), escaped, &mut self.scratch);
+        let found = selectors.find(raw, escaped, &mut self.scratch);
         self.hits.clear();
         self.hits.extend(selectors.named(found));
-        if tracked {
+        if frame.tracked {
             selectors.member(&mut self.trail, found, &mut self.hits);
         }
-        self.judge()
+        let ahead = match &mut self.filter {
+            Some(filter) if frame.way == Way::Leads => filter.member(self.stack.len(), raw, escaped),
+            _ => None,
+        };
+        let verdict = self.judge();
+        self.apply(cursor, verdict);
+        if verdict.is_none() {
+            self.ahead = ahead;
+        }
     }
 
-    /// Judges the element that comes next in an array that some path leads through.
-    pub(super) fn judge_element(&mut self) -> Option<Cut> {
+    /// Acts on the element that comes next, in an array that some path leads through or that holds rows.
+    pub(super) fn take_element(&mut self, cursor: &mut Cursor<'_>, frame: Frame) {
         self.hits.clear();
-        self.mask.selectors.element(&mut self.trail, &mut self.hits);
-        self.judge()
+        if frame.tracked {
+            self.mask.selectors.element(&mut self.trail, &mut self.hits);
+        }
+        let ahead = match (&mut self.filter, frame.way) {
+            (Some(filter), Way::Leads) => filter.element(self.stack.len()),
+            (Some(filter), Way::Rows) => {
+                filter.count_from(&self.tally);
+                None
+            }
+            _ => None,
+        };
+        let verdict = self.judge();
+        if frame.way == Way::Rows && verdict != Some(Cut::Remove) {
+            self.start_row(cursor);
+        }
+        self.apply(cursor, verdict);
+        if verdict.is_none() {
+            self.ahead = ahead;
+        }
     }
 
     /// The strictest that any of the classes hit asks for.

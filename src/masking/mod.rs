@@ -7,7 +7,7 @@
 //!
 //! A body that its backend compressed is undone by [`coding`] before.
 //!
-//! Read `selectors`, then `masker` (bytes in, bytes out), then `walk` (the grammar). JSON inside a JSON string,
+//! Read `selectors`, then `masker` (bytes in, bytes out), then `walk` (the grammar), then `rows`. JSON inside a JSON string,
 //! base64, or tables whose column names stand apart from the values are beyond what a selector can name.
 //!
 //! No HTTP, no policy, no caller: only names, paths and bytes.
@@ -18,6 +18,7 @@ mod masker;
 mod media;
 mod names;
 mod paths;
+mod rows;
 mod selectors;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub use masker::Masker;
 pub use media::{Format, media_type};
 pub use names::fold;
+pub use rows::{RowJudge, RowPath, Rows};
 pub use selectors::{FieldRule, SelectorFault, Selectors};
 pub use unmaskable::Unmaskable;
 
@@ -39,6 +41,8 @@ pub const MAX_DEPTH: usize = 512;
 pub const MAX_NAME: usize = 1024;
 /// Most whitespace that is held back before a name or an element is judged, in bytes, its comma included.
 pub const MAX_HELD: usize = 64 * 1024;
+/// Largest element that is judged as a row, in bytes as the backend wrote it: it is held back whole.
+pub const MAX_ROW: usize = 1024 * 1024;
 /// Most steps, ends included, that the paths of one module may have together.
 pub const MAX_PATH_STEPS: usize = 1024;
 
@@ -64,4 +68,6 @@ pub struct Mask {
     pub selectors: Arc<Selectors>,
     /// By class index; `None` = this caller may see the class. A class that is not listed is removed.
     pub actions: Arc<[Option<Action>]>,
+    /// Which elements of which arrays this caller may see; absent = all that are not classified.
+    pub rows: Option<Rows>,
 }

@@ -22,7 +22,7 @@ pub(super) enum BadPath {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// The member of this name, or the element of this index.
     Name { entry: u32, index: Option<u64> },
     /// `*`
@@ -31,6 +31,26 @@ enum Step {
     Many,
     /// What is reached here is of this class.
     End(ClassId),
+}
+
+impl Step {
+    /// Reads what stands between two slashes.
+    pub(super) fn read(written: &str, exact: bool, names: &mut Names) -> Result<Self, BadPath> {
+        Ok(match written {
+            "*" => Self::One,
+            "**" => Self::Many,
+            _ => {
+                let name = unescape(written).ok_or(BadPath::Tilde)?;
+                if !exact && super::fold(&name).is_empty() {
+                    return Err(BadPath::EmptyStep);
+                }
+                Self::Name {
+                    entry: names.entry(&name, exact),
+                    index: index(&name),
+                }
+            }
+        })
+    }
 }
 
 /// All paths of one module, one after the other, each closed by an end.
@@ -56,21 +76,7 @@ impl Paths {
         }
         self.starts.push(self.steps.len());
         for step in path.split('/') {
-            let step = match step {
-                "*" => Step::One,
-                "**" => Step::Many,
-                written => {
-                    let name = unescape(written).ok_or(BadPath::Tilde)?;
-                    if !exact && super::fold(&name).is_empty() {
-                        return Err(BadPath::EmptyStep);
-                    }
-                    Step::Name {
-                        entry: names.entry(&name, exact),
-                        index: index(&name),
-                    }
-                }
-            };
-            self.push(step)?;
+            self.push(Step::read(step, exact, names)?)?;
         }
         self.push(Step::End(class))
     }

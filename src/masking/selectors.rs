@@ -107,7 +107,7 @@ impl Selectors {
     }
 }
 
-fn explain(path: &str, fault: BadPath) -> String {
+pub(super) fn explain(path: &str, fault: BadPath) -> String {
     match fault {
         BadPath::NoSlash => format!("path `{path}` must start with `/`"),
         BadPath::Root => format!("path `{path}` selects the whole answer; name a member or an element"),

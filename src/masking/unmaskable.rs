@@ -59,6 +59,18 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
+    /// Not an array where rows should be, or an array where the way to them has a member.
+    #[error("byte {at}: the rows are not where `rows.at` says")]
+    NotRows {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_ROW`](super::MAX_ROW).
+    #[error("byte {at}: a row is longer than {} bytes", super::MAX_ROW)]
+    LongRow {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// More than [`MAX_HELD`](super::MAX_HELD).
     #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
     LongSpace {
@@ -80,6 +92,8 @@ impl Unmaskable {
             | Self::Escape { at }
             | Self::TooDeep { at }
             | Self::LongName { at }
+            | Self::NotRows { at }
+            | Self::LongRow { at }
             | Self::LongSpace { at } => at,
         }
     }

@@ -2,7 +2,8 @@
 //! step per token. It says where members and elements start and end; what is written is [`masker`](super::masker)'s.
 
 use super::lexeme::{BadText, Number, Text, number, space, text};
-use super::masker::{Cursor, Masker, UNCUT};
+use super::masker::{Ahead, Cursor, Masker, UNCUT};
+use super::rows::Way;
 use super::unmaskable::Unmaskable;
 use super::{MAX_DEPTH, MAX_HELD, MAX_NAME};
 
@@ -40,7 +41,16 @@ pub(super) struct Frame {
     /// Something in it has been written, so that the next one keeps its comma.
     pub(super) kept: bool,
     /// Some path leads through it.
-    tracked: bool,
+    pub(super) tracked: bool,
+    /// What it is to the way to the rows.
+    pub(super) way: Way,
+}
+
+impl Frame {
+    /// Whether each element has to be looked at.
+    fn watched(self) -> bool {
+        self.tracked || self.way != Way::Off
+    }
 }
 
 type Step = Result<(), Unmaskable>;
@@ -102,6 +112,7 @@ impl Masker {
             Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
             Some(_) => {
                 self.mask.selectors.restart(&mut self.trail);
+                self.ahead = self.filter.as_ref().map(|filter| filter.root());
                 self.at = At::Value;
             }
         }
@@ -125,16 +136,24 @@ impl Masker {
         let Some(byte) = self.next_byte(cursor) else {
             return Ok(());
         };
-        if let Some(cut) = self.replace.take() {
-            self.write_replacement(cursor, cut);
-        }
+        let way = match self.ahead.take() {
+            None => Way::Off,
+            Some(Ahead::Toward(way)) => {
+                self.check_way(cursor, byte, way)?;
+                way
+            }
+            Some(Ahead::Replace(cut)) => {
+                self.write_replacement(cursor, cut);
+                Way::Off
+            }
+        };
         let literal: &'static [u8] = match byte {
             b'"' => {
                 cursor.at += 1;
                 return self.text(cursor, Text::Plain);
             }
-            b'{' => return self.open(cursor, false),
-            b'[' => return self.open(cursor, true),
+            b'{' => return self.open(cursor, false, way),
+            b'[' => return self.open(cursor, true, way),
             b'-' | b'0'..=b'9' => {
                 cursor.at += 1;
                 return self.number(cursor, Number::start(byte));
@@ -150,10 +169,9 @@ impl Masker {
 
     fn text(&mut self, cursor: &mut Cursor<'_>, mut part: Text) -> Step {
         if self.string(cursor, &mut part, &mut false)? {
-            self.value_ends(cursor);
-        } else {
-            self.at = At::Text(part);
+            return self.value_ends(cursor);
         }
+        self.at = At::Text(part);
         Ok(())
     }
 
@@ -168,10 +186,12 @@ impl Masker {
     fn number(&mut self, cursor: &mut Cursor<'_>, mut part: Number) -> Step {
         match number(cursor.chunk, &mut cursor.at, &mut part) {
             Ok(true) => self.value_ends(cursor),
-            Ok(false) => self.at = At::Number(part),
-            Err(()) => return Err(self.unexpected(cursor, "more of a number")),
+            Ok(false) => {
+                self.at = At::Number(part);
+                Ok(())
+            }
+            Err(()) => Err(self.unexpected(cursor, "more of a number")),
         }
-        Ok(())
     }
 
     fn literal(&mut self, cursor: &mut Cursor<'_>, mut rest: &'static [u8]) -> Step {
@@ -186,34 +206,40 @@ impl Masker {
             cursor.at += 1;
             rest = left;
         }
-        self.value_ends(cursor);
-        Ok(())
+        self.value_ends(cursor)
     }
 
     /// The cursor stands just after a value.
     #[inline]
-    fn value_ends(&mut self, cursor: &mut Cursor<'_>) {
+    fn value_ends(&mut self, cursor: &mut Cursor<'_>) -> Step {
         let depth = self.stack.len();
-        if depth == self.cut {
-            self.cut = UNCUT;
-            cursor.keep = cursor.at;
-        }
         self.at = if depth == 0 { At::End } else { At::After };
+        if depth == self.ends {
+            return self.end_more(cursor);
+        }
+        Ok(())
     }
 
-    fn open(&mut self, cursor: &mut Cursor<'_>, array: bool) -> Step {
+    fn open(&mut self, cursor: &mut Cursor<'_>, array: bool, way: Way) -> Step {
         if self.stack.len() >= MAX_DEPTH {
             return Err(Unmaskable::TooDeep { at: self.here(cursor) });
         }
         let visible = self.cut == UNCUT;
         let tracked = visible && self.stack.last().is_none_or(|outer| outer.tracked) && self.trail.enter();
-        self.stack.push(Frame {
+        let frame = Frame {
             array,
             kept: false,
             tracked,
-        });
+            way,
+        };
+        self.stack.push(frame);
+        if way == Way::Leads
+            && let Some(filter) = &mut self.filter
+        {
+            filter.enter(self.stack.len());
+        }
         cursor.at += 1;
-        if visible && (tracked || !array) {
+        if visible && (frame.watched() || !array) {
             self.hold(cursor, cursor.at);
         }
         self.at = if array {
@@ -224,12 +250,12 @@ impl Masker {
         Ok(())
     }
 
-    fn close(&mut self, cursor: &mut Cursor<'_>) {
+    fn close(&mut self, cursor: &mut Cursor<'_>) -> Step {
         if self.stack.pop().is_some_and(|frame| frame.tracked) {
             self.trail.leave();
         }
         cursor.at += 1;
-        self.value_ends(cursor);
+        self.value_ends(cursor)
     }
 
     fn after(&mut self, cursor: &mut Cursor<'_>) -> Step {
@@ -246,7 +272,7 @@ impl Masker {
                 self.at = At::Member { first: false };
                 return self.member(cursor, false);
             }
-            (b',', true) if frame.tracked => {
+            (b',', true) if frame.watched() => {
                 self.comma(cursor, frame.kept);
                 self.at = At::Element { first: false };
             }
@@ -255,7 +281,7 @@ impl Masker {
                 self.at = At::Value;
                 return self.value(cursor);
             }
-            (b'}', false) | (b']', true) => self.close(cursor),
+            (b'}', false) | (b']', true) => return self.close(cursor),
             (_, false) => return Err(self.unexpected(cursor, "`,` or `}`")),
             (_, true) => return Err(self.unexpected(cursor, "`,` or `]`")),
         }
@@ -290,8 +316,7 @@ impl Masker {
             }
             Some(b'}') if first => {
                 self.release(cursor);
-                self.close(cursor);
-                Ok(())
+                self.close(cursor)
             }
             Some(_) if first => Err(self.unexpected(cursor, "a member name or `}`")),
             Some(_) => Err(self.unexpected(cursor, "a member name")),
@@ -311,10 +336,10 @@ impl Masker {
             self.at = At::Name { part, escaped };
             return Ok(());
         }
-        if self.holding {
-            let tracked = self.stack.last().is_some_and(|frame| frame.tracked);
-            let verdict = self.judge_member(cursor, escaped, tracked);
-            self.apply(cursor, verdict);
+        if self.holding
+            && let Some(&frame) = self.stack.last()
+        {
+            self.take_member(cursor, escaped, frame);
         }
         self.at = At::Colon;
         self.colon(cursor)
@@ -337,12 +362,13 @@ impl Masker {
             None => {}
             Some(b']') if first => {
                 self.release(cursor);
-                self.close(cursor);
+                return self.close(cursor);
             }
             Some(_) => {
-                if self.holding {
-                    let verdict = self.judge_element();
-                    self.apply(cursor, verdict);
+                if self.holding
+                    && let Some(&frame) = self.stack.last()
+                {
+                    self.take_element(cursor, frame);
                 }
                 self.at = At::Value;
             }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::bits::Bits;
+use super::condition::CallerFacts;
 use super::{Actions, Policy, RateLimit, ScopePattern};
 use crate::identity::Caller;
 use crate::reason::Reason;
@@ -79,6 +80,18 @@ impl Authority {
     #[must_use]
     pub fn rate_limit(&self) -> Option<RateLimit> {
         self.rate_limit
+    }
+
+    /// The caller as conditions see it.
+    pub(super) fn facts<'f>(&'f self, policy: &'f Policy) -> CallerFacts<'f> {
+        CallerFacts {
+            user: &self.caller.user,
+            roles: &self.roles,
+            scopes: &policy.scopes,
+            held: &self.scopes,
+            jurisdictions: &self.caller.jurisdictions,
+            claims: &self.caller.claims,
+        }
     }
 
     /// Whether every held role with an address list may be used from `source`.

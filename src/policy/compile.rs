@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::bits::Bits;
-use super::condition::Mentioned;
+use super::condition::{Condition, Mentioned};
 use super::grants::Coverage;
 use super::matcher::Matcher;
 use super::parts::{Jurisdiction, MaskAction, Mode, Module, Parts, Role};
@@ -147,8 +147,11 @@ fn needed_scopes(parts: &Parts) -> Vec<Arc<str>> {
         .modules
         .iter()
         .flat_map(|module| &module.routes)
-        .filter_map(|route| route.when.as_ref())
-        .flat_map(|when| when.condition.mentions())
+        .flat_map(|route| {
+            let rows = route.rows.as_ref().map(|rows| &rows.condition);
+            route.when.as_ref().map(|when| &when.condition).into_iter().chain(rows)
+        })
+        .flat_map(Condition::mentions)
         .filter(|mention| mention.of == Mentioned::Scope)
         .map(|mention| (&*mention.name).into());
     let mut scopes: Vec<Arc<str>> = routes.chain(classes).chain(conditions).collect();

@@ -248,8 +248,11 @@ pub(super) fn source_of(jurisdiction: &Jurisdiction) -> String {
 /// What a route asks besides scope, module and jurisdiction, as its author wrote it; [`compare`](super::compare) takes
 /// any change of it for a wider policy.
 pub(super) fn conditions(route: &Route) -> Vec<String> {
-    let texts = route.when.iter().map(|when| when.condition.source());
-    texts
-        .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect()
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let when = route.when.iter().map(|when| one_line(when.condition.source()));
+    let rows = route.rows.iter().map(|rule| {
+        let condition = one_line(rule.condition.source());
+        format!("rows of `{}`: {condition}", rule.at)
+    });
+    when.chain(rows).collect()
 }

@@ -22,6 +22,7 @@ pub mod pattern;
 #[cfg(test)]
 mod properties;
 pub mod rate;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod why;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
+use crate::masking::RowPath;
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +144,19 @@ pub struct Route {
     pub idempotency: Option<Idempotency>,
     /// In place of the module's.
     pub mode: Option<Mode>,
+    /// Which elements of the answer's arrays stay (S3.4, S3.5).
+    pub rows: Option<RowRule>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// A filter of rows and where its condition stands.
+#[derive(Clone, Debug)]
+pub struct RowRule {
+    /// The arrays that hold the rows.
+    pub at: Arc<RowPath>,
+    /// What must hold for a row that stays.
+    pub condition: Condition,
     /// Where it stands.
     pub origin: Origin,
 }

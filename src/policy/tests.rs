@@ -38,6 +38,7 @@ pub(super) fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         reads_body: false,
         idempotency: None,
         mode: None,
+        rows: None,
         origin: parts::Origin::default(),
     }
 }

@@ -105,6 +105,7 @@ fn mask(names: &[&str], paths: &[&str]) -> Result<Mask, Box<dyn Error>> {
     Ok(Mask {
         selectors: Arc::new(Selectors::compile(&[rule])?),
         actions: [Some(Action::Remove)].into(),
+        rows: None,
     })
 }
 

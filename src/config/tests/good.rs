@@ -126,6 +126,7 @@ modules:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
       - { methods: [OPTIONS], public: true }
       - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
+      - { path: /filtered, methods: [GET], scope: x, rows: { at: /list/*/rows, when: 'row.owner == caller.user' } }
   n:
     prefix: /
     upstream: billing
@@ -240,6 +241,10 @@ fn a_policy_is_typed() {
     let when = judged.when.as_ref().unwrap();
     assert!(judged.reads_body && when.condition.reads_body() && when.origin.line > 1);
     assert_eq!(when.condition.source(), "body.kind == \"a\"");
+    assert!(judged.rows.is_none());
+    let rows = modules[0].routes[3].rows.as_ref().unwrap();
+    assert!(rows.condition.reads_row() && rows.origin.line == when.origin.line + 1);
+    assert_eq!(rows.at.to_string(), "/list/*/rows");
     assert_eq!(
         loaded
             .policy

@@ -20,7 +20,7 @@ use super::normalize::read_target;
 use super::refusal::{Refusal, status};
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
-use crate::masking::{Format, Masker};
+use crate::masking::{Format, Mask, Masker};
 use crate::policy::{Authority, Decision, Permit, Policy, evaluate, route};
 use crate::reason::{Outcome, Reason};
 use steps::Steps;
@@ -58,6 +58,7 @@ pub struct Explanation {
     /// Why it would be denied if its route were not in shadow mode.
     pub would_deny: Option<Reason>,
     permit: Option<Permit>,
+    mask: Option<Mask>,
 }
 
 /// An explanation for programs.
@@ -92,9 +93,9 @@ pub fn explain<'r>(
 ) -> Explanation {
     let mut steps = Steps::new(policy);
     let decided = walk(policy, issuers, request, &mut steps);
-    let (outcome, permit) = match decided {
-        Ok(permit) => (Outcome::Allowed, Some(permit)),
-        Err(refusal) => (Outcome::Refused(refusal.reason), None),
+    let (outcome, permit, mask) = match decided {
+        Ok((permit, mask)) => (Outcome::Allowed, Some(permit), mask),
+        Err(refusal) => (Outcome::Refused(refusal.reason), None, None),
     };
     let Steps {
         lines, fields, hint, ..
@@ -106,6 +107,7 @@ pub fn explain<'r>(
         hint,
         would_deny: permit.as_ref().and_then(Permit::would_deny).map(|denial| denial.reason),
         permit,
+        mask,
     }
 }
 
@@ -114,7 +116,7 @@ fn walk<'r>(
     issuers: impl IntoIterator<Item = &'r IssuerRules>,
     request: &Request,
     steps: &mut Steps<'_>,
-) -> Result<Permit, Refusal> {
+) -> Result<(Permit, Option<Mask>), Refusal> {
     let call = read(policy, request).inspect_err(|refusal| steps.refused("request", refusal))?;
     steps.line(true, "request", format!("{} {}", call.method, call.path.decoded()));
     if !policy.admits(call.source) {
@@ -138,7 +140,8 @@ fn walk<'r>(
         steps.line(true, "rate", text);
     }
     steps.place = route(policy, &call).ok().map(|(place, _)| place);
-    let mut decision = evaluate(policy, &call, caller.as_deref(), Timestamp::now(), steps);
+    let now = Timestamp::now();
+    let mut decision = evaluate(policy, &call, caller.as_deref(), now, steps);
     if let Decision::NeedsBody(pending) = decision {
         decision = pending.resume(&request.body, steps);
     }
@@ -156,7 +159,8 @@ fn walk<'r>(
     no_dry_run(&call).inspect_err(|refusal| steps.refused("dry run", refusal))?;
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
-    Ok(permit)
+    let mask = permit.mask(&call, caller.as_ref(), now);
+    Ok((permit, mask))
 }
 
 /// The call as the gateway would make it.
@@ -265,7 +269,7 @@ impl Explanation {
     /// The answer cannot be masked: why, and the status of the answer in its place.
     pub fn mask(&self, answer: &Value) -> Option<Result<Masked, (Reason, u16)>> {
         let permit = self.permit.as_ref()?;
-        let Some(mask) = permit.mask() else {
+        let Some(mask) = self.mask.clone() else {
             let body = answer.clone();
             return Some(Ok(Masked {
                 body,

@@ -131,6 +131,15 @@ impl<'p> Steps<'p> {
         self.fields = permit.classes(self.caller.as_deref()).iter().map(field).collect();
         let hidden: Vec<&str> = permit.hidden_classes().map(|class| &**class).collect();
         self.line(true, "fields", format!("masked classes: {}", list(&hidden)));
+        if let Some(rule) = permit.row_rule() {
+            let place = match rule.at.to_string() {
+                root if root.is_empty() => "the whole answer".to_owned(),
+                path => format!("`{path}`"),
+            };
+            let condition: Vec<&str> = rule.condition.source().split_whitespace().collect();
+            let text = format!("of {place} stay those for which `{}`", condition.join(" "));
+            self.line_at(true, "rows", text, Some(&rule.origin));
+        }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);
             let text = format!("the X-Idempotency-Key is there; it is kept {days} days");

@@ -3,6 +3,7 @@
 mod cases;
 mod hostile;
 mod properties;
+mod rows;
 mod syntax;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use super::{Action, ClassId, FieldRule, Format, Mask, Masker, Selectors, Unmaska
 pub(super) struct Masked {
     pub(super) out: Vec<u8>,
     pub(super) tally: Vec<u32>,
+    pub(super) dropped: u32,
     pub(super) end: Result<(), Unmaskable>,
 }
 
@@ -51,6 +53,7 @@ pub(super) fn mask(rules: &str) -> Mask {
     Mask {
         selectors: Arc::new(Selectors::compile(&compiled).unwrap()),
         actions: actions.into(),
+        rows: None,
     }
 }
 
@@ -73,6 +76,7 @@ pub(super) fn run<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Ite
     Masked {
         out,
         tally: masker.tally().to_vec(),
+        dropped: masker.dropped(),
         end,
     }
 }

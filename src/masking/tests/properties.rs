@@ -154,7 +154,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-fn chunked<'c>(input: &'c [u8], sizes: &'c [usize]) -> impl Iterator<Item = &'c [u8]> {
+pub(super) fn chunked<'c>(input: &'c [u8], sizes: &'c [usize]) -> impl Iterator<Item = &'c [u8]> {
     let mut rest = input;
     let mut sizes = sizes.iter().cycle();
     std::iter::from_fn(move || {

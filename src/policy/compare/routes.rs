@@ -170,6 +170,7 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         // As `conditions` has them; a body is read for them alone.
         when: _,
         reads_body: _,
+        rows: _,
         mode: _,
         origin: _,
     } = after.route;

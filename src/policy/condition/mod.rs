@@ -113,6 +113,7 @@ pub struct Condition {
     root: Arc<Node>,
     mentions: Arc<[Mention]>,
     reads_body: bool,
+    reads_row: bool,
 }
 
 impl Condition {
@@ -126,6 +127,7 @@ impl Condition {
         Ok(Self {
             source: source.into(),
             reads_body: root.any(&|node| matches!(node.what, node::What::Body)),
+            reads_row: root.any(&|node| matches!(node.what, node::What::Row)),
             root: Arc::new(root),
             mentions: mentions.into(),
         })
@@ -171,6 +173,12 @@ impl Condition {
     #[must_use]
     pub fn settled(&self) -> Option<bool> {
         self.root.settled()
+    }
+
+    /// Whether it asks for `row`.
+    #[must_use]
+    pub const fn reads_row(&self) -> bool {
+        self.reads_row
     }
 
     /// The roles and scopes that it names, so that a misspelt one can be found.

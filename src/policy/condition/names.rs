@@ -26,6 +26,7 @@ impl Checker<'_> {
         match name {
             "now" => Some(Node::new(at, Type::Timestamp, What::Now)),
             "body" if self.names.body => Some(Node::new(at, Type::Dynamic, What::Body)),
+            "body" if self.names.row => self.fault(at, "a filter of rows does not read the request's body"),
             "body" => {
                 let hint = Some("give the route `reads_body: true`".to_owned());
                 self.hinted(at, "this route does not read its body", hint)

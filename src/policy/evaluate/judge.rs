@@ -5,7 +5,7 @@ use http::HeaderName;
 use super::{Decision, Denial, Permit, Step, Trace};
 use crate::call::document::{self, Located};
 use crate::call::{Call, json};
-use crate::policy::condition::{CallerFacts, Facts};
+use crate::policy::condition::Facts;
 use crate::policy::parts::{Jurisdiction, Origin};
 use crate::policy::{Authority, Need};
 use crate::reason::Reason;
@@ -129,14 +129,7 @@ impl<'r> Pending<'r> {
         };
         let policy = &self.permit.policy;
         let facts = Facts {
-            caller: self.caller.map(|caller| CallerFacts {
-                user: &caller.caller.user,
-                roles: &caller.roles,
-                scopes: &policy.scopes,
-                held: &caller.scopes,
-                jurisdictions: &caller.caller.jurisdictions,
-                claims: &caller.caller.claims,
-            }),
+            caller: self.caller.map(|caller| caller.facts(policy)),
             call: self.call,
             prefix: policy.prefix_depth(self.call),
             body: body.as_ref(),

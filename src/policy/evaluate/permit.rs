@@ -4,9 +4,10 @@ use http::HeaderName;
 use std::sync::{Arc, LazyLock};
 
 use super::{Denial, Place};
+use crate::call::Call;
 use crate::masking::{Mask, fold};
 use crate::policy::parts::{Module, Origin, Route};
-use crate::policy::{Actions, CompiledModule, PathPattern, Policy, RouteFacts};
+use crate::policy::{Actions, Authority, CompiledModule, PathPattern, Policy, RouteFacts};
 use crate::reason::Reason;
 
 /// The proof that a request may be forwarded. Made by [`evaluate()`](super::evaluate()) only.
@@ -30,6 +31,7 @@ static NO_ROUTE: LazyLock<Route> = LazyLock::new(|| Route {
     reads_body: false,
     idempotency: None,
     mode: None,
+    rows: None,
     origin: Origin::default(),
 });
 
@@ -91,16 +93,20 @@ impl Permit {
             .unwrap_or(&NO_ROUTE)
     }
 
-    /// What is to be cut from the answer's body; none when the caller may see all that the module classifies.
+    /// What is to be cut from the body of the answer to `call`; none when the caller, who is the one that the permit was
+    /// made for, may see all that the module classifies, and every row.
     #[must_use]
-    pub fn mask(&self) -> Option<Mask> {
+    pub fn mask(&self, call: &Call, caller: Option<&Arc<Authority>>, now: jiff::Timestamp) -> Option<Mask> {
         let module = self.compiled()?;
-        if module.selectors.is_empty() || !module.classes.iter().any(|&class| self.hides(class)) {
+        let rows = self.rows(call, caller, now);
+        let hides = !module.selectors.is_empty() && module.classes.iter().any(|&class| self.hides(class));
+        if !hides && rows.is_none() {
             return None;
         }
         Some(Mask {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
+            rows,
         })
     }
 

@@ -160,7 +160,7 @@ proptest! {
                 let sees = other.is_some_and(|who| {
                     who.actions.first().is_some_and(Option::is_none)
                 }) && !lax.route().public;
-                prop_assert_eq!(lax.mask().is_none(), sees);
+                prop_assert_eq!(lax.mask(&call, None, jiff::Timestamp::UNIX_EPOCH).is_none(), sees);
             }
             (Ok(_), Err(lax)) => prop_assert!(false, "shadow denied what would be allowed: {lax:?}"),
         }
