@@ -27,5 +27,6 @@ mod paths;
 mod pipeline;
 mod reload;
 mod requests;
+mod rows;
 mod tokens;
 mod views;
