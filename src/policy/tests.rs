@@ -683,6 +683,115 @@ fn a_body_is_not_read_for_what_is_denied_without_it() {
     assert!(matches!(decision, Decision::NeedsBody(_)));
 }
 
+/// A policy of one module whose route has rows.
+fn with_rows(path: &str, source: &str) -> Arc<Policy> {
+    let route = one_route(path, &[Method::GET], if path == "/public" { "" } else { "s" });
+    let names = condition::Names {
+        parameters: vec![("id".into(), 1)],
+        caller: !route.public,
+        body: false,
+        row: true,
+    };
+    let rows = parts::RowRule {
+        at: Arc::new(crate::masking::RowPath::parse("").unwrap()),
+        condition: Condition::compile(source, &names).unwrap(),
+        origin: parts::Origin::default(),
+    };
+    let parts = Parts {
+        roles: vec![
+            role("r", &["s"], &[], &[]),
+            role("all", &["s", "named:here_only"], &[], &[]),
+        ],
+        modules: vec![module(
+            "m",
+            "/m",
+            None,
+            vec![Route {
+                rows: Some(rows),
+                ..route
+            }],
+        )],
+        ..Parts::default()
+    };
+    Arc::new(Policy::compile(parts).unwrap())
+}
+
+#[test]
+fn s3_5_rows_are_judged_by_who_asks_for_what() {
+    for (path, role, source, row, stays) in [
+        ("/x", "r", "row.owner == caller.user", r#"{"owner":"u1"}"#, true),
+        ("/x", "r", "row.owner == caller.user", r#"{"owner":"u2"}"#, false),
+        ("/x", "r", "row.owner == caller.user", r#"{"owner":1}"#, false),
+        (
+            "/x",
+            "r",
+            "row.owner == caller.user",
+            r#"{"Owner":"u2","owner":"u1"}"#,
+            false,
+        ),
+        (
+            "/x",
+            "r",
+            "row.owner == caller.user",
+            r#"{"owner":"u1","owner":"u1"}"#,
+            false,
+        ),
+        ("/x", "r", "row.owner == caller.user", "{}", false),
+        ("/x", "r", "row.owner == caller.user", "null", false),
+        ("/x", "r", "row.owner != caller.user", "{}", false),
+        ("/x", "r", "!(row.owner == caller.user)", "[]", false),
+        ("/x", "r", "row == caller.user", r#""u1""#, true),
+        ("/x", "r", "row < 5", "4", true),
+        ("/x", "r", "row < 5", "9007199254740993.5", false),
+        // A scope that nothing else names.
+        (
+            "/x",
+            "all",
+            "\"named:here_only\" in caller.scopes || row == 1",
+            "2",
+            true,
+        ),
+        (
+            "/x",
+            "r",
+            "\"named:here_only\" in caller.scopes || row == 1",
+            "2",
+            false,
+        ),
+        ("/x/{id}", "r", "row.id == path.id", r#"{"id":"7"}"#, true),
+        ("/x/{id}", "r", "row.id == path.id", r#"{"id":"8"}"#, false),
+        ("/x", "r", "row.n == query.n", r#"{"n":"7"}"#, true),
+        ("/x", "r", "row.h == headers[\"x-h\"]", r#"{"h":"7"}"#, true),
+        (
+            "/x",
+            "r",
+            "timestamp(row.t) <= now",
+            r#"{"t":"1970-01-01T00:00:00Z"}"#,
+            true,
+        ),
+        (
+            "/x",
+            "r",
+            "timestamp(row.t) <= now",
+            r#"{"t":"1970-01-01T00:00:01Z"}"#,
+            false,
+        ),
+        ("/public", "r", "row.n == query.n", r#"{"n":"7"}"#, true),
+    ] {
+        let policy = with_rows(path, source);
+        let authority = Arc::new(Authority::new(&policy, caller(&[role], None, &[])).unwrap());
+        let target = format!("/m{}?n=7", path.replace("{id}", "7"));
+        let call = call("GET", &target, &[("x-h", "7")]);
+        let permit = decide(&policy, Some(&authority), &call, "").unwrap();
+        let mask = permit
+            .mask(&call, Some(&authority), jiff::Timestamp::UNIX_EPOCH)
+            .unwrap();
+        let judge = mask.rows.unwrap().judge;
+        drop((permit, authority));
+        assert_eq!(judge.stays(row.as_bytes()), stays, "{source}: {row}");
+    }
+}
+
 #[test]
 fn what_the_operator_reads_has_no_values_of_the_request() {
     let policy = conditional(&[("/own/{id}", "path.id == caller.user && query.x == \"1\"", None)]);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::harness::*;
 
 /// The suite's own issuer, with the claims that the fleet's policy gives a meaning to.
-const FLEET_IDENTITY: &str = r#"
+pub(super) const FLEET_IDENTITY: &str = r#"
 version: 1
 identity:
   issuers:
@@ -17,7 +17,7 @@ identity:
 "#;
 
 /// A folder of `policies/` before a backend that is all of its upstreams, with the suite's identity in place of its own.
-fn shipped(name: &str, identity: &str, backend: &Backend) -> Gateway {
+pub(super) fn shipped(name: &str, identity: &str, backend: &Backend) -> Gateway {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("policies")
         .join(name);
@@ -41,7 +41,7 @@ fn shipped(name: &str, identity: &str, backend: &Backend) -> Gateway {
 }
 
 /// The suite's policy up to its roles.
-fn municipal_identity() -> &'static str {
+pub(super) fn municipal_identity() -> &'static str {
     POLICY.split("\nroles:").next().unwrap()
 }
 

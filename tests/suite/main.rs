@@ -30,6 +30,7 @@ mod pipeline;
 mod rates;
 mod reload;
 mod requests;
+mod rows;
 mod scale;
 mod shadow;
 mod tokens;
