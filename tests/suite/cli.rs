@@ -64,7 +64,7 @@ fn check_prints_every_problem_with_its_place_and_a_hint() {
 #[test]
 fn what_is_not_supported_yet_says_so() {
     for (from, to) in [
-        ("scope: tariffs:read }", "scope: tariffs:read, rows: {} }"),
+        ("scope: tariffs:read }", "scope: tariffs:read, concurrency: {} }"),
         (
             "exclusive_roles:",
             "cors: { origins: [\"https://a.example\"] }\nexclusive_roles:",

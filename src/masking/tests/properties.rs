@@ -7,14 +7,14 @@ use crate::masking::{Format, Unmaskable, fold};
 
 /// A document as written: every lexeme and every blank is in it.
 #[derive(Clone, Debug)]
-enum Tree {
+pub(super) enum Tree {
     Scalar(String),
     Object(Vec<(Blanks, String, Tree)>, String),
     Array(Vec<(Blanks, Tree)>, String),
 }
 
 /// Whitespace before the name, before the colon, after it, and after the value.
-type Blanks = [String; 4];
+pub(super) type Blanks = [String; 4];
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
@@ -24,6 +24,13 @@ enum Kind {
 }
 
 impl Tree {
+    /// Writes all of it.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        self.write(&mut Vec::new(), &|_| None, &mut text, &mut 0);
+        text
+    }
+
     /// Writes the tree, and in place of what `judge` selects what stays of it; `selected` counts.
     fn write(
         &self,
@@ -143,7 +150,7 @@ fn scalar() -> impl Strategy<Value = Tree> {
     .prop_map(Tree::Scalar)
 }
 
-fn tree() -> impl Strategy<Value = Tree> {
+pub(super) fn tree() -> impl Strategy<Value = Tree> {
     scalar().prop_recursive(5, 40, 6, |inner| {
         prop_oneof![
             (prop::collection::vec((blanks(), name(), inner.clone()), 0..6), blank())

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use std::sync::Arc;
 
-use super::{Masked, mask, run, run_all_ways};
+use super::{Masked, mask, properties, run, run_all_ways};
 use crate::masking::{Format, MAX_HELD, MAX_NAME, MAX_PATH_STEPS, MAX_ROW, Mask, RowJudge, RowPath, Rows, Unmaskable};
 
 /// Keeps objects whose `d` is 1, texts that start with `k` and even numbers. Everything else is none of its business,
@@ -505,7 +505,7 @@ proptest! {
         let path: Vec<_> = at.split('/').skip(1).collect();
         let mask = with_rows("", &at);
         let whole = run(&mask, Format::Json, [input.as_bytes()]);
-        prop_assert_eq!(&run(&mask, Format::Json, super::properties::chunked(input.as_bytes(), &sizes)), &whole);
+        prop_assert_eq!(&run(&mask, Format::Json, properties::chunked(input.as_bytes(), &sizes)), &whole);
         match whole.end {
             Ok(()) => {
                 prop_assert!(!misplaced(&document, &path), "{} {}", at, input);
@@ -521,13 +521,33 @@ proptest! {
     }
 
     #[test]
+    fn fields_and_rows_at_once_are_rows_and_then_fields(
+        tree in properties::tree(), at in "(/([a-d]|\\*|[0-2])){0,3}", action in "[rnx]", name in "[a-d]",
+        sizes in prop::collection::vec(1..9_usize, 1..5),
+    ) {
+        let input = tree.text();
+        let fields = format!("{action} {name}");
+        let both = with_rows(&fields, &at);
+        let at_once = run(&both, Format::Json, [input.as_bytes()]);
+        prop_assert_eq!(&run(&both, Format::Json, properties::chunked(input.as_bytes(), &sizes)), &at_once);
+        let rows = run(&with_rows("", &at), Format::Json, [input.as_bytes()]);
+        // What is not where it should be may stand within what is masked.
+        if rows.end.is_ok() {
+            let then_fields = run(&mask(&fields), Format::Json, [rows.out.as_slice()]);
+            prop_assert_eq!(String::from_utf8(at_once.out).unwrap(), String::from_utf8(then_fields.out).unwrap());
+            prop_assert_eq!((at_once.tally, at_once.end), (then_fields.tally, Ok(())));
+            prop_assert!(at_once.dropped <= rows.dropped);
+        }
+    }
+
+    #[test]
     fn any_bytes_end_the_same_with_rows(
         input in "[\\[\\]{},:\"ad024 kn\\\\]{0,40}", at in prop_oneof![Just(""), Just("/a"), Just("/*"), Just("/0/a")],
         sizes in prop::collection::vec(1..5_usize, 1..4),
     ) {
         let mask = with_rows("r d; n /0/1", at);
         let whole = run(&mask, Format::Json, [input.as_bytes()]);
-        prop_assert_eq!(&run(&mask, Format::Json, super::properties::chunked(input.as_bytes(), &sizes)), &whole);
+        prop_assert_eq!(&run(&mask, Format::Json, properties::chunked(input.as_bytes(), &sizes)), &whole);
         if whole.end.is_ok() {
             prop_assert!(serde_json::from_slice::<Box<serde_json::value::RawValue>>(&whole.out).is_ok());
         }
