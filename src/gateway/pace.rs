@@ -59,7 +59,8 @@ impl Paces {
     fn take(&self, who: (u64, u64), limit: RateLimit, now: u64) -> Result<(), Duration> {
         let sets = self.sets.get_or_init(|| (0..SETS).map(|_| Mutex::default()).collect());
         let at = usize::try_from(who.0 % SETS as u64).unwrap_or(0);
-        let Some(set) = sets.get(at) else { return Ok(()) };
+        // There is always a set and a place; what could not be counted would not pass.
+        let Some(set) = sets.get(at) else { return Err(limit.per) };
         let mut places = set.lock().unwrap_or_else(PoisonError::into_inner);
         let known = places.iter().position(|place| place.who == who);
         // The place of the user who would be the first to have nothing to be kept of.
@@ -68,7 +69,7 @@ impl Paces {
             slowest.map(|(at, _)| at)
         });
         let Some(place) = at.and_then(|at| places.get_mut(at)) else {
-            return Ok(());
+            return Err(limit.per);
         };
         let kept = if known.is_some() { place.kept } else { 0 };
         match limit.judge(kept, now) {
