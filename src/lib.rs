@@ -11,7 +11,8 @@
 //!
 //! 1. *accept*: small enough, one target, one host, one framing;
 //! 2. *normalize*: a [`call::Call`], whose path and query can be read in one way only;
-//! 3. *identify*: the token's [`policy::Authority`], verified once and then known by its hash;
+//! 3. *identify*: the token's [`policy::Authority`], verified once and then known by its hash; and its pace,
+//!    if a role has a limit;
 //! 4. *decide*: [`policy::evaluate()`] gives a [`policy::Permit`], or says why not;
 //! 5. *guard*: a keyed write has its key on disk, or is one that came before;
 //! 6. *forward*: the backend is asked, at most once;
