@@ -7,31 +7,29 @@
 //!
 //! A body that its backend compressed is undone by [`coding`] before.
 //!
-//! Read `selectors`, then `masker` (bytes in, bytes out), then `walk` (the grammar), then `rows`. JSON inside a JSON string,
+//! Read `selectors`, then `masker` (the face of all formats), then `json`. JSON inside a JSON string,
 //! base64, or tables whose column names stand apart from the values are beyond what a selector can name.
 //!
 //! No HTTP, no policy, no caller: only names, paths and bytes.
 
 pub mod coding;
-mod lexeme;
+mod json;
 mod masker;
 mod media;
 mod names;
 mod paths;
-mod rows;
 mod selectors;
 #[cfg(test)]
 mod tests;
 mod unmaskable;
 mod utf8;
-mod walk;
 
 use std::sync::Arc;
 
+pub use json::{RowJudge, RowPath, Rows};
 pub use masker::Masker;
 pub use media::{Format, media_type};
 pub use names::fold;
-pub use rows::{RowJudge, RowPath, Rows};
 pub use selectors::{FieldRule, SelectorFault, Selectors};
 pub use unmaskable::Unmaskable;
 

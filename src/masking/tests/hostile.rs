@@ -102,7 +102,7 @@ fn memory_does_not_grow_with_the_input() {
     for chunk in body.as_bytes().chunks(4093) {
         masker.feed(chunk, &mut out).unwrap();
         out.clear();
-        most = most.max(masker.held.capacity());
+        most = most.max(masker.held());
     }
     masker.finish(&mut out).unwrap();
     assert!(most <= 2 * MAX_NAME, "{most}");

@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
-use super::masker::{Ahead, Cursor, Masker, UNCUT};
-use super::names::{Names, Scratch};
-use super::paths::{BadPath, Step};
-use super::selectors::explain;
-use super::unmaskable::Unmaskable;
-use super::{MAX_PATH_STEPS, MAX_ROW};
+use super::machine::{Ahead, Cursor, Machine, UNCUT};
+use crate::masking::names::{Names, Scratch};
+use crate::masking::paths::{BadPath, Step};
+use crate::masking::selectors::explain;
+use crate::masking::unmaskable::Unmaskable;
+use crate::masking::{MAX_PATH_STEPS, MAX_ROW};
 
 /// Says which rows stay.
 pub trait RowJudge: Send + Sync {
@@ -256,7 +256,7 @@ impl Filter {
     }
 }
 
-impl Masker {
+impl Machine {
     /// Whether the value that starts here can be what is expected on the way to the rows.
     pub(super) fn check_way(&self, cursor: &Cursor<'_>, byte: u8, way: Way) -> Result<(), Unmaskable> {
         match &self.filter {

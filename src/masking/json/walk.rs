@@ -1,11 +1,11 @@
 //! The grammar of RFC 8259 as a machine that stops at any byte and goes on with the next chunk: no recursion, one
-//! step per token. It says where members and elements start and end; what is written is [`masker`](super::masker)'s.
+//! step per token. It says where members and elements start and end; what is written is [`machine`](super::machine)'s.
 
 use super::lexeme::{BadText, Number, Text, number, space, text};
-use super::masker::{Ahead, Cursor, Masker, UNCUT};
+use super::machine::{Ahead, Cursor, Machine, UNCUT};
 use super::rows::Way;
-use super::unmaskable::Unmaskable;
-use super::{MAX_DEPTH, MAX_HELD, MAX_NAME};
+use crate::masking::unmaskable::Unmaskable;
+use crate::masking::{MAX_DEPTH, MAX_HELD, MAX_NAME};
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Frame {
 
 type Step = Result<(), Unmaskable>;
 
-impl Masker {
+impl Machine {
     /// Reads the chunk to its end. On a fault the cursor stands at the byte that is wrong.
     pub(super) fn walk(&mut self, cursor: &mut Cursor<'_>) -> Step {
         while cursor.at < cursor.chunk.len() {

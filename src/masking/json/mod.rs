@@ -1,0 +1,11 @@
+//! JSON (RFC 8259), one text or one per line: a machine that stops at any byte and goes on with the next chunk.
+//!
+//! Read `machine` (bytes in, bytes out), then `walk` (the grammar) over `lexeme` (its words), then `rows`.
+
+mod lexeme;
+mod machine;
+mod rows;
+mod walk;
+
+pub(super) use machine::{Machine, Texts};
+pub use rows::{RowJudge, RowPath, Rows};
