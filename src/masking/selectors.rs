@@ -82,6 +82,12 @@ impl Selectors {
         Ok(())
     }
 
+    /// Whether a name without escapes may be one that is asked for; most are not.
+    #[inline]
+    pub(super) fn may_name(&self, raw: &[u8]) -> bool {
+        self.names.may_be(raw)
+    }
+
     pub(super) fn find(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
         self.names.find(raw, escaped, scratch)
     }
@@ -96,6 +102,10 @@ impl Selectors {
         if !self.paths.is_empty() {
             trail.restart(&self.paths);
         }
+    }
+
+    pub(super) fn enter(&self, trail: &mut Trail) -> bool {
+        trail.enter(&self.paths)
     }
 
     pub(super) fn member(&self, trail: &mut Trail, found: Found, hits: &mut Hits) {

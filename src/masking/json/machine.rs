@@ -323,11 +323,16 @@ impl Machine {
     /// More than a value ends at the cursor.
     pub(super) fn end_more(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
         if self.cut == self.stack.len() {
-            self.cut = UNCUT;
-            cursor.keep = cursor.at;
-            self.ends = self.row_depth();
+            self.end_cut(cursor);
         }
         self.end_row(cursor)
+    }
+
+    /// What is being cut ends at the cursor.
+    pub(super) fn end_cut(&mut self, cursor: &mut Cursor<'_>) {
+        self.cut = UNCUT;
+        cursor.keep = cursor.at;
+        self.ends = self.row_depth();
     }
 
     /// Acts on the member whose name, closing quote included, has just been read.

@@ -1,10 +1,12 @@
 //! JSON (RFC 8259), one text or one per line: a machine that stops at any byte and goes on with the next chunk.
 //!
-//! Read `machine` (bytes in, bytes out), then `walk` (the grammar) over `lexeme` (its words), then `rows`.
+//! Read `machine` (bytes in, bytes out), then `walk` (the grammar) over `lexeme` (its words), `stride` (the usual way, fast),
+//! and `rows`.
 
 mod lexeme;
 mod machine;
 mod rows;
+mod stride;
 mod walk;
 
 pub(super) use machine::{Machine, Texts};

@@ -37,7 +37,7 @@ pub(super) enum At {
 /// An object or array that is open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    array: bool,
+    pub(super) array: bool,
     /// Something in it has been written, so that the next one keeps its comma.
     pub(super) kept: bool,
     /// Some path leads through it.
@@ -48,7 +48,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Whether each element has to be looked at.
-    fn watched(self) -> bool {
+    pub(super) fn watched(self) -> bool {
         self.tracked || self.way != Way::Off
     }
 }
@@ -59,6 +59,12 @@ impl Machine {
     /// Reads the chunk to its end. On a fault the cursor stands at the byte that is wrong.
     pub(super) fn walk(&mut self, cursor: &mut Cursor<'_>) -> Step {
         while cursor.at < cursor.chunk.len() {
+            if self.may_stride() {
+                self.stride(cursor);
+                if cursor.at == cursor.chunk.len() {
+                    break;
+                }
+            }
             match self.at {
                 At::Start => self.start(cursor)?,
                 At::Value => self.value(cursor)?,
@@ -225,7 +231,9 @@ impl Machine {
             return Err(Unmaskable::TooDeep { at: self.here(cursor) });
         }
         let visible = self.cut == UNCUT;
-        let tracked = visible && self.stack.last().is_none_or(|outer| outer.tracked) && self.trail.enter();
+        let tracked = visible
+            && self.stack.last().is_none_or(|outer| outer.tracked)
+            && self.mask.selectors.enter(&mut self.trail);
         let frame = Frame {
             array,
             kept: false,
