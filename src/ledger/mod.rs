@@ -18,6 +18,7 @@
 //!
 //! No clock, no files: `now` is an argument in unix seconds, and the store below floor 3 keeps the bytes.
 
+mod decimal;
 mod fingerprint;
 mod key;
 mod owner;
@@ -28,6 +29,7 @@ mod tests;
 
 use crate::reason::Reason;
 
+pub use decimal::{Decimal, DecimalFault, MAX_EXPONENT, Sum};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
 pub use owner::{MAX_OWNER_TEXT, Owner};
