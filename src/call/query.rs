@@ -5,6 +5,7 @@
 
 use super::hex;
 use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
 
 /// Most parameters in a query; more is refused, so that none hides behind a backend's own limit.
 pub const MAX_PARAMETERS: usize = 1024;

@@ -61,8 +61,8 @@ pub(super) fn render(rows: &Matrix) -> String {
     out
 }
 
-/// Columns of marks before the roles: jurisdiction, condition, key, a space.
-const MARKS: usize = 4;
+/// Columns of marks before the roles: jurisdiction, condition, key, schema, a space.
+const MARKS: usize = 5;
 
 type Columns = std::ops::Range<usize>;
 
@@ -150,6 +150,7 @@ fn marks(row: &RouteRow) -> String {
         mark(row.jurisdiction.is_some(), "J"),
         mark(!row.conditions.is_empty(), "W"),
         mark(row.key_required, "K"),
+        mark(row.schema.is_some(), "B"),
         mark(row.shadow, "S"),
     ]
     .concat()
@@ -200,6 +201,7 @@ fn legend(rows: &Matrix, out: &mut String) {
             "W when a condition holds",
         ),
         (routes().any(|row| row.key_required), "K an idempotency key is needed"),
+        (routes().any(|row| row.schema.is_some()), "B bodies must meet a schema"),
         (
             routes().any(|row| row.shadow),
             "S shadow: who may not ask is recorded, and let through",

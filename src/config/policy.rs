@@ -247,7 +247,7 @@ fn compile(
         grants: &grants,
         forward_as: &forward_as,
     };
-    let modules = modules::read(module_entries, &known, problems);
+    let modules = modules::read(module_entries, &known, inputs, problems);
     let classes = classes::read(fields.named("fields"), &role_names, &module_names, &grants, problems);
     let allow_from = fields
         .key("allow_from")

@@ -4,7 +4,7 @@
 //! larger goes out as it is masked, and is cut if it turns out to be broken (invariant 7).
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -86,7 +86,11 @@ pub(super) async fn mask(
             hold(source, lease, masker, patience, line).await?
         }
     };
-    Ok(Pending { head, body })
+    Ok(Pending {
+        head,
+        body,
+        outcome: Outcome::Allowed,
+    })
 }
 
 /// An answer whose audit line has yet to be filed.
@@ -94,6 +98,7 @@ pub(super) async fn mask(
 pub(super) struct Pending {
     head: response::Parts,
     body: Made,
+    outcome: Outcome,
 }
 
 #[derive(Debug)]
@@ -113,12 +118,27 @@ struct Flow {
 }
 
 impl Pending {
+    /// Tollgate's own answer to a dry run: nothing of a backend is in it.
+    pub(super) fn rehearsed(body: Bytes, line: &mut Line) -> Self {
+        let (mut head, ()) = Response::new(()).into_parts();
+        line.status(head.status.as_u16());
+        head.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self {
+            head,
+            body: Made::Whole(body),
+            outcome: Outcome::DryRun,
+        }
+    }
+
     /// The answer. A whole one waits until its line is on disk, if it must; a flowing one takes the line along and
     /// files it at its end.
     pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {
         let body = match self.body {
             Made::Whole(bytes) => {
-                if let Some(filed) = line.file(Outcome::Allowed) {
+                if let Some(filed) = line.file(self.outcome) {
                     filed.await.map_err(|_| Reason::AuditUnavailable)?;
                 }
                 AnswerBody::whole(bytes)

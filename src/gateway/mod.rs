@@ -16,6 +16,7 @@ pub mod offline;
 mod pace;
 mod record;
 mod refusal;
+mod rehearse;
 mod request_id;
 mod rules;
 mod view;
@@ -53,6 +54,7 @@ use identify::identify;
 use mask::{Pending, mask};
 use normalize::{Normal, normalize};
 use refusal::Refusal;
+use rehearse::Intent;
 use request_id::RequestIds;
 use view::View;
 
@@ -204,15 +206,25 @@ impl Gateway {
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
-        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;
+        let earnest = match Intent::of(call, target)? {
+            Intent::Earnest(earnest) => earnest,
+            Intent::DryRun(rehearsal) => {
+                let id = arrival.request_id.to_str().unwrap_or_default();
+                return rehearsal.answer(&permit, body, id, line).await;
+            }
+        };
+        let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
         let view = permit
-            .mask(&call, caller.as_ref().map(|caller| &caller.authority), line.at())
+            .mask(
+                earnest.call(),
+                caller.as_ref().map(|caller| &caller.authority),
+                line.at(),
+            )
             .map(|mask| View::new(mask, &policy.version));
-        let method = call.method.clone();
+        let method = earnest.call().method.clone();
         let outgoing = Outgoing {
-            call,
-            target,
+            earnest,
             host,
             arrival,
             caller: caller.as_ref(),
