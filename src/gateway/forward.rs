@@ -1,4 +1,4 @@
-//! Sixth step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
+//! Seventh step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};

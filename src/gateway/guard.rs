@@ -1,4 +1,4 @@
-//! Fifth step: keep a write from happening twice (interface, section 6; S1.8).
+//! Sixth step: keep a write from happening twice (interface, section 6; S1.8).
 //!
 //! The key is on disk before the backend sees a byte, and a key that came before is never sent again.
 

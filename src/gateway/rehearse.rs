@@ -1,4 +1,4 @@
-//! Between the decision and its consequences: a dry run is answered here, and nothing of it goes further (S1.10;
+//! Fifth step, between the decision and its consequences: a dry run is answered here, and nothing of it goes further (S1.10;
 //! interface, section 7).
 //!
 //! [`Intent::of`] is the fork. What may be forwarded is an [`Earnest`] call, which only a query without a dry run can make:

@@ -19,6 +19,7 @@ mod cli;
 mod codings;
 mod conditions;
 mod demo;
+mod dryruns;
 mod headers;
 mod idempotency;
 mod listener;
