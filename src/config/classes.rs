@@ -35,13 +35,16 @@ fn class(
     let own = Fields::new(node, key.at, &CLASS);
     let exact = own.text("match").is_some();
     let owned = |name: &str| -> Vec<String> { own.texts(name).iter().map(|text| text.text.to_owned()).collect() };
-    if ["names", "paths", "headers"].iter().all(|name| own.key(name).is_none()) {
+    if ["names", "columns", "paths", "headers"]
+        .iter()
+        .all(|name| own.key(name).is_none())
+    {
         problems
             .error(key.at, format!("class {} names no field", quote(&key.text)))
-            .hint("give it `names`, `paths` or `headers`");
+            .hint("give it `names`, `columns`, `paths` or `headers`");
     }
-    for text in own.texts("names") {
-        if !exact && !text.text.is_empty() && masking::fold(text.text).is_empty() {
+    for text in own.texts("names").into_iter().chain(own.texts("columns")) {
+        if !exact && !text.text.is_empty() && masking::fold(text.text.trim_matches([' ', '\t'])).is_empty() {
             problems
                 .error(
                     text.at,
@@ -73,6 +76,7 @@ fn class(
     FieldClass {
         name: key.text.as_str().into(),
         names: owned("names"),
+        columns: owned("columns"),
         paths: owned("paths"),
         exact,
         headers: owned("headers"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
+use crate::masking::{Charset, Delimiter};
 use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
@@ -24,7 +25,6 @@ pub(super) const LATER: &[&str] = &[
     "json",
     "revoked",
     "redact_as",
-    "columns",
     "require_bound_tokens",
 ];
 
@@ -169,6 +169,8 @@ static METHOD: Words = words(
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
+static DELIMITER: Words = words("delimiter", Delimiter::WORDS, &[]);
+static CHARSET: Words = words("charset", Charset::NAMES, &[]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
 static MATCH: Words = words("way to match", &["exact"], &[]);
 static MASK: Words = Words {
@@ -421,6 +423,12 @@ pub(super) static MODULE: Section = Section {
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
         ),
+        optional("csv", Shape::Section(&CSV), "How its CSV answers are written."),
+        optional(
+            "charset",
+            Shape::Word(&CHARSET),
+            "The charset of text answers whose Content-Type names none; never JSON's. Default: utf-8.",
+        ),
         optional(
             "mode",
             Shape::Word(&MODE),
@@ -432,6 +440,17 @@ pub(super) static MODULE: Section = Section {
             "Its routes. What no route takes is denied.",
         ),
     ],
+};
+
+/// `csv` of a module.
+pub(super) static CSV: Section = Section {
+    name: "csv",
+    about: "How a module's CSV answers are written.",
+    keys: &[required(
+        "delimiter",
+        Shape::Word(&DELIMITER),
+        "What stands between fields. Without csv it is a comma.",
+    )],
 };
 
 /// One entry of `routes`.
@@ -562,12 +581,17 @@ pub(super) static IDEMPOTENCY: Section = Section {
 /// One entry of `fields`.
 pub(super) static CLASS: Section = Section {
     name: "field_class",
-    about: "A class of response fields, and who may see it. At least one of names, paths and headers.",
+    about: "A class of response fields, and who may see it. At least one of names, columns, paths and headers.",
     keys: &[
         optional(
             "names",
             Shape::Some(&Shape::Text(&LINE)),
-            "Member names, at any depth; case, _ and - do not matter.",
+            "Names of members, at any depth, and of CSV columns; case, _ and - do not matter.",
+        ),
+        optional(
+            "columns",
+            Shape::Some(&Shape::Text(&LINE)),
+            "Names of CSV columns only; spaces around them do not matter either.",
         ),
         optional(
             "paths",

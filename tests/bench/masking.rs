@@ -99,6 +99,7 @@ fn mask(names: &[&str], paths: &[&str]) -> Result<Mask, Box<dyn Error>> {
     let rule = FieldRule {
         class: ClassId(0),
         names: owned(names),
+        columns: Vec::new(),
         exact: false,
         paths: owned(paths),
     };

@@ -55,6 +55,7 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     let FieldClass {
         name: _,
         names,
+        columns,
         paths,
         exact,
         headers,
@@ -77,9 +78,15 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     } else {
         (folded(&old.names), folded(names))
     };
+    let (old_columns, new_columns) = if old.exact || *exact {
+        (old.columns.clone(), columns.clone())
+    } else {
+        (folded(&old.columns), folded(columns))
+    };
     let (old_headers, new_headers) = (folded(&old.headers), folded(headers));
     for (what, before, after) in [
         ("field", &old_names, &new_names),
+        ("column", &old_columns, &new_columns),
         ("path", &old.paths, paths),
         ("header", &old_headers, &new_headers),
     ] {
