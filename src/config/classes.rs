@@ -44,7 +44,7 @@ fn class(
             .hint("give it `names`, `columns`, `paths` or `headers`");
     }
     for text in own.texts("names").into_iter().chain(own.texts("columns")) {
-        if !exact && !text.text.is_empty() && masking::fold(text.text.trim_matches([' ', '\t'])).is_empty() {
+        if !exact && !text.text.is_empty() && masking::fold(masking::trim(text.text)).is_empty() {
             problems
                 .error(
                     text.at,

@@ -2,9 +2,9 @@
 //! own.
 //!
 //! [`Selectors`] say which members are classified (one automaton for all classes of a module), a [`Mask`] adds what
-//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON, and
-//! CSV as RFC 4180 has it, in constant memory and never writes a byte before it knows that the caller may see it. What it cannot read is
-//! [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
+//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON and
+//! strict RFC 4180 CSV in constant memory, and never writes a byte before it knows that the caller may see it. What it
+//! cannot read is [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
 //!
 //! A body that its backend compressed is undone by [`coding`] before.
 //!
@@ -34,12 +34,13 @@ pub use json::{RowJudge, RowPath, Rows};
 pub use masker::Masker;
 pub use media::{Delimiter, Dialect, Format, media_type};
 pub use names::fold;
-pub use selectors::{FieldRule, SelectorFault, Selectors};
+pub use selectors::{FieldRule, SelectorFault, Selectors, trim};
 pub use unmaskable::{CsvFault, Unmaskable};
 
 /// Deepest nesting of objects and arrays that is read; RFC 8259, 9 lets a reader set one.
 pub const MAX_DEPTH: usize = 512;
-/// Longest name of a member or a column that is read, in bytes as written, quotes not counted: a name is held back until it is judged.
+/// Longest name of a member or a column that is read, in bytes as written between its quotes: a name is held back until
+/// it is judged.
 pub const MAX_NAME: usize = 1024;
 /// Most whitespace that is held back before a name or an element is judged, in bytes, its comma included.
 pub const MAX_HELD: usize = 64 * 1024;

@@ -155,7 +155,7 @@ fn push(table: &mut Vec<Vec<u16>>, entry: usize, class: ClassId) {
 }
 
 /// A column's name without what does not count around it.
-pub(super) fn trim(name: &str) -> &str {
+pub fn trim(name: &str) -> &str {
     name.trim_matches([' ', '\t'])
 }
 

@@ -6,6 +6,7 @@ mod hostile;
 mod properties;
 mod rows;
 mod syntax;
+mod tables;
 
 use std::sync::Arc;
 

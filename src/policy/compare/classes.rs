@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Effect, Kind, difference, list, role, role_names};
-use crate::masking::fold;
+use crate::masking::{fold, trim};
 use crate::policy::matrix::{Sight, sight};
 use crate::policy::parts::FieldClass;
 use crate::policy::{CompiledClass, CompiledRole, Policy};
@@ -78,10 +78,12 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     } else {
         (folded(&old.names), folded(names))
     };
+    let trimmed = |names: &[String]| -> Vec<String> { names.iter().map(|name| trim(name).to_owned()).collect() };
+    let (old_columns, new_columns) = (trimmed(&old.columns), trimmed(columns));
     let (old_columns, new_columns) = if old.exact || *exact {
-        (old.columns.clone(), columns.clone())
+        (old_columns, new_columns)
     } else {
-        (folded(&old.columns), folded(columns))
+        (folded(&old_columns), folded(&new_columns))
     };
     let (old_headers, new_headers) = (folded(&old.headers), folded(headers));
     for (what, before, after) in [
@@ -97,6 +99,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
         if !removed.is_empty() {
             say(Effect::Widens, format!("{what} {} is no longer in it", list(&removed)));
         }
+    }
+    match (columnless(old), columnless(&after.class.class)) {
+        (true, false) => say(
+            Effect::Widens,
+            "no longer keeps CSV from those who may not see it".into(),
+        ),
+        (false, true) => say(
+            Effect::Narrows,
+            "keeps CSV from those who may not see it: no column is in it".into(),
+        ),
+        _ => {}
     }
     let texts = |scopes: &[Arc<str>]| -> Vec<String> { scopes.iter().map(ToString::to_string).collect() };
     let (old_scopes, new_scopes) = (texts(&old.visible_to), texts(visible_to));
@@ -135,6 +148,11 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             say(effect, format!("{text} {}", list(&names)));
         }
     }
+}
+
+/// Whether it has paths alone: a table cannot be masked for those who may not see the class.
+fn columnless(class: &FieldClass) -> bool {
+    class.names.is_empty() && class.columns.is_empty() && !class.paths.is_empty()
 }
 
 /// Roles that never see it, whatever else they hold: the one who loses this may see it with another role's scope.
