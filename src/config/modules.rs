@@ -4,9 +4,10 @@ use http::HeaderName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::body_keys::CSV;
 use super::fields::{Fields, Text};
 use super::names::Names;
-use super::policy_keys::{CSV, JURISDICTION, MODULE};
+use super::policy_keys::{JURISDICTION, MODULE};
 use super::problem::{Problems, Span, quote};
 use super::roles::Grants;
 use super::routes;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::body_keys::{CHARSET, CSV};
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
-use crate::masking::{Charset, Delimiter};
 use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
@@ -146,7 +146,7 @@ static MEDIA_TYPE: TextKind = TextKind {
     check: |text| values::media_type(text).map(drop),
 };
 
-const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
+pub(super) const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
     Words {
         what,
         known,
@@ -169,8 +169,6 @@ static METHOD: Words = words(
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
-static DELIMITER: Words = words("delimiter", Delimiter::WORDS, &[]);
-static CHARSET: Words = words("charset", Charset::NAMES, &[]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
 static MATCH: Words = words("way to match", &["exact"], &[]);
 static MASK: Words = Words {
@@ -440,17 +438,6 @@ pub(super) static MODULE: Section = Section {
             "Its routes. What no route takes is denied.",
         ),
     ],
-};
-
-/// `csv` of a module.
-pub(super) static CSV: Section = Section {
-    name: "csv",
-    about: "How a module's CSV answers are written.",
-    keys: &[required(
-        "delimiter",
-        Shape::Word(&DELIMITER),
-        "What stands between fields. Without csv it is a comma.",
-    )],
 };
 
 /// One entry of `routes`.
