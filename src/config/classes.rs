@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::names::Names;
-use super::policy_keys::CLASS;
+use super::policy_keys::{CLASS, MODULE};
 use super::problem::{Problems, quote};
 use super::roles::Grants;
 use super::values;
@@ -92,5 +92,26 @@ fn class(
             file: problems.name(key.at),
             line: key.at.line,
         },
+    }
+}
+
+/// Says of modules that have CSV which classes close it. Without `csv` nobody knows whether there is any.
+pub(super) fn columnless(modules: &[(Key, Node)], classes: &[FieldClass], problems: &mut Problems) {
+    for (at, (key, node)) in (0..).zip(modules) {
+        let Some(csv) = Fields::new(node, key.at, &MODULE).key("csv") else {
+            continue;
+        };
+        let applies = |class: &&FieldClass| class.modules.as_ref().is_none_or(|list| list.contains(&ModuleId(at)));
+        for class in classes.iter().filter(applies).filter(|class| class.is_columnless()) {
+            problems
+                .warn(
+                    csv,
+                    format!(
+                        "class {} has `paths` alone: CSV is refused to those who may not see it",
+                        quote(&class.name)
+                    ),
+                )
+                .hint("say in its `columns` which columns it has");
+        }
     }
 }

@@ -246,6 +246,14 @@ pub struct FieldClass {
     pub origin: Origin,
 }
 
+impl FieldClass {
+    /// Whether it has paths alone: a table cannot be masked for those who may not see the class.
+    #[must_use]
+    pub fn is_columnless(&self) -> bool {
+        self.names.is_empty() && self.columns.is_empty() && !self.paths.is_empty()
+    }
+}
+
 /// What masking does to a classified field, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MaskAction {

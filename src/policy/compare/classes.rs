@@ -100,7 +100,7 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             say(Effect::Widens, format!("{what} {} is no longer in it", list(&removed)));
         }
     }
-    match (columnless(old), columnless(&after.class.class)) {
+    match (old.is_columnless(), after.class.class.is_columnless()) {
         (true, false) => say(
             Effect::Widens,
             "no longer keeps CSV from those who may not see it".into(),
@@ -148,11 +148,6 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             say(effect, format!("{text} {}", list(&names)));
         }
     }
-}
-
-/// Whether it has paths alone: a table cannot be masked for those who may not see the class.
-fn columnless(class: &FieldClass) -> bool {
-    class.names.is_empty() && class.columns.is_empty() && !class.paths.is_empty()
 }
 
 /// Roles that never see it, whatever else they hold: the one who loses this may see it with another role's scope.
