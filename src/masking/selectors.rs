@@ -11,7 +11,7 @@ pub struct FieldRule {
     pub class: ClassId,
     /// Names of members, at any depth, and of columns.
     pub names: Vec<String>,
-    /// Names of columns only. Spaces and tabs around them do not count.
+    /// Names of columns only. Space around them does not count.
     pub columns: Vec<String>,
     /// Compare names and the steps of paths as they are written, not folded.
     pub exact: bool,
@@ -100,7 +100,7 @@ impl Selectors {
         Ok(self.names.entry(name, exact) as usize)
     }
 
-    /// The classes of a column with this name. Spaces and tabs around it do not count.
+    /// The classes of a column with this name. Space around it does not count.
     pub(super) fn column(&self, name: &str) -> impl Iterator<Item = u16> + '_ {
         let Found { folded, exact } = self.names.find_plain(trim(name));
         let entries = [folded, exact].into_iter().flatten();
@@ -154,9 +154,9 @@ fn push(table: &mut Vec<Vec<u16>>, entry: usize, class: ClassId) {
     }
 }
 
-/// A column's name without what does not count around it.
+/// A column's name without what does not count around it: spaces, tabs, and whatever else nobody sees there.
 pub fn trim(name: &str) -> &str {
-    name.trim_matches([' ', '\t'])
+    name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))
 }
 
 pub(super) fn explain(path: &str, fault: BadPath) -> String {

@@ -136,6 +136,8 @@ fn a_column_is_found_in_every_spelling() {
         "\u{feff}ssn",
         "\u{feff}\"ssn\"",
         "\"\tssn\"",
+        "\"ssn\r\n\"",
+        "\u{a0}ssn\u{200b}",
     ] {
         let bom = if name.starts_with('\u{feff}') { "\u{feff}" } else { "" };
         check(
