@@ -33,6 +33,7 @@ mod requests;
 mod rows;
 mod scale;
 mod shadow;
+mod tables;
 mod tokens;
 mod tools;
 mod views;
