@@ -9,9 +9,16 @@ use std::path::Path;
 mod json;
 #[path = "targets/path.rs"]
 mod path;
+#[path = "targets/csv.rs"]
+mod tables;
 
 /// Changed inputs for each target.
 const CHANGES: usize = 20_000;
+
+#[test]
+fn csv() {
+    replay("csv", tables::run);
+}
 
 #[test]
 fn json() {

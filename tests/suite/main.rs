@@ -36,4 +36,5 @@ mod shadow;
 mod tables;
 mod tokens;
 mod tools;
+mod upstream_tls;
 mod views;

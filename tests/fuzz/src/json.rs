@@ -1,3 +1,4 @@
+//! libFuzzer over `targets/json.rs`.
 #![no_main]
 
 #[path = "../targets/json.rs"]

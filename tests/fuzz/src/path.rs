@@ -1,3 +1,4 @@
+//! libFuzzer over `targets/path.rs`.
 #![no_main]
 
 #[path = "../targets/path.rs"]

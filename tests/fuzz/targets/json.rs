@@ -48,6 +48,7 @@ fn mask(action: Action, with_paths: bool) -> Mask {
     let rule = FieldRule {
         class: ClassId(0),
         names: owned(&NAMES),
+        columns: Vec::new(),
         exact: false,
         paths: owned(if with_paths { &PATHS } else { &[] }),
     };
