@@ -53,11 +53,11 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(masked(&mask, format, [&out[..]]).0, out, "masked twice");
 }
 
-/// As a column's name is compared: without a byte order mark and the white space around it.
+/// As a column's name is compared: without byte order marks and white space around it.
 fn is_hidden(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name);
-    let name = name.strip_prefix('\u{feff}').unwrap_or(&name);
-    NAMES.contains(&fold(name.trim()).as_str())
+    let name = name.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    NAMES.contains(&fold(name).as_str())
 }
 
 fn records(body: &[u8], delimiter: u8) -> Vec<Vec<Vec<u8>>> {
