@@ -13,6 +13,8 @@ pub enum Format {
     Csv(Dialect),
     /// The same with tabs: `text/tab-separated-values`.
     Tsv(Charset),
+    /// One XML document: `application/xml`, `text/xml`, and any subtype that ends in `+xml` (RFC 7303).
+    Xml(Charset),
 }
 
 /// What a module says of its text bodies, since their `Content-Type` does not. JSON is none of them.
@@ -103,12 +105,17 @@ impl Format {
                 };
                 return (headed && is_in(dialect.charset)).then_some(format);
             }
+            "application/xml" | "text/xml" => return is_in(dialect.charset).then_some(Self::Xml(dialect.charset)),
             "application/json" => Self::Json,
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
                 Self::JsonLines
             }
             other => {
                 let (_, subtype) = other.split_once('/')?;
+                if let Some(facets) = subtype.strip_suffix("+xml") {
+                    let sound = !facets.is_empty() && is_in(dialect.charset);
+                    return sound.then_some(Self::Xml(dialect.charset));
+                }
                 let facets = subtype.strip_suffix("+json")?;
                 (!facets.is_empty()).then_some(Self::Json)?
             }

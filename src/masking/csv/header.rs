@@ -1,7 +1,6 @@
 //! The first record: which columns are hidden from this caller, and what stands in the place of their fields.
 
 use smallvec::SmallVec;
-use std::borrow::Cow;
 
 use super::{CsvFault, Grammar};
 use crate::masking::charset::Charset;
@@ -126,7 +125,8 @@ impl Header {
                 Fate::Null => Way::Put(field("", grammar, kept == 1)),
                 Fate::Redact(class) => {
                     let action = mask.actions.get(usize::from(class)).and_then(Option::as_ref);
-                    Way::Put(field(&replacement(action), grammar, kept == 1))
+                    let text = action.map(Action::text).unwrap_or_default();
+                    Way::Put(field(&text, grammar, kept == 1))
                 }
             };
             let before = lead;
@@ -166,17 +166,6 @@ fn name(raw: &[u8], grammar: Grammar, first: bool) -> Result<String, CsvFault> {
         }
     }
     Ok(name)
-}
-
-/// The text that stands in place of a field: what the action puts in JSON, without its quotes.
-fn replacement(action: Option<&Action>) -> Cow<'_, str> {
-    match action {
-        Some(Action::Redact(literal)) => match serde_json::from_str::<String>(literal) {
-            Ok(text) => text.into(),
-            Err(_) => Cow::Borrowed(literal),
-        },
-        Some(Action::Null | Action::Remove) | None => "".into(),
-    }
 }
 
 /// A field with this text, quoted if it has to be. The one field of a record is never nothing: that would be a blank
@@ -249,7 +238,7 @@ mod tests {
             (Action::Redact("0".into()), "0"),
             (Action::Null, ""),
         ] {
-            assert_eq!(replacement(Some(&action)), text);
+            assert_eq!(action.text(), text);
         }
     }
 }

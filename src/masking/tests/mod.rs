@@ -7,6 +7,7 @@ mod properties;
 mod rows;
 mod syntax;
 mod tables;
+mod xml;
 
 use std::sync::Arc;
 
