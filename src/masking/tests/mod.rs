@@ -7,6 +7,7 @@ mod properties;
 mod rows;
 mod syntax;
 mod tables;
+mod tags;
 mod xml;
 
 use std::sync::Arc;

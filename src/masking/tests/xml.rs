@@ -1,11 +1,10 @@
 //! What masking does to XML: cases, faults, limits. Each runs whole, cut at every byte, byte by byte.
 
-use super::{Masked, mask, run, run_all_ways};
+use std::sync::Arc;
+
+use super::{Masked, mask, run_all_ways};
 use crate::masking::xml::XmlFault;
-use crate::masking::{
-    Action, Charset, Format, MAX_ATTRIBUTES, MAX_DEPTH, MAX_NAME, MAX_TAG, Mask, Masker, RowJudge, RowPath, Rows,
-    Unmaskable,
-};
+use crate::masking::{Action, Charset, Format, Mask, RowJudge, RowPath, Rows, Unmaskable};
 
 pub(super) const XML: Format = Format::Xml(Charset::Utf8);
 
@@ -233,12 +232,12 @@ const MALFORMED: &[(&str, XmlFault)] = {
         ("<ab></a>", Mismatch),
         ("<a></ab>", Mismatch),
         ("<a></>", Mismatch),
-        ("<a></ a>", Mismatch),
+        ("<a></ a>", Tag),
         ("<a></a b='1'>", Tag),
         ("<a></a/>", Tag),
         ("<a><b/></a\n<b/>", Tag),
         ("<a/b>", Tag),
-        ("<a / >", Tag),
+        ("<a / >", Name),
         ("<a b='1'c='2'/>", Tag),
         ("<a\"b\"/>", Tag),
         ("<a b>", Value),
@@ -369,4 +368,176 @@ fn what_is_not_well_formed_is_refused_inside_what_is_cut_too() {
         assert!(matches!(end, Err(Unmaskable::Xml { .. })), "{input:?}: {end:?}");
         assert_eq!(out, b"<z>kept", "{input:?}");
     }
+}
+
+fn fault(mask: &Mask, format: Format, input: &[u8]) -> (Vec<u8>, u64, XmlFault) {
+    let Masked { out, end, .. } = run_all_ways(mask, format, input);
+    match end {
+        Err(Unmaskable::Xml { at, fault }) => (out, at, fault),
+        other => panic!("{}: {other:?}", input.escape_ascii()),
+    }
+}
+
+#[test]
+fn a_fault_says_where_and_nothing_of_its_markup_is_written() {
+    for (input, at, out) in [
+        ("<a><ssn>1</ssn>b<c d='1' d='2'>", 25, "<a>b"),
+        ("<a>b&amp;&c;", 9, "<a>b&amp;"),
+        ("<a>b</c>", 4, "<a>b"),
+        ("<a>b\u{1}", 4, "<a>b"),
+        ("<a>b]]>", 6, "<a>b]]"),
+        ("<a><!-- b--c", 11, "<a><!-- b--"),
+        ("<a>b<!DOCTYPE", 4, "<a>b"),
+        ("\u{feff}<?xml version='1.0' encoding='x'?>", 23, "\u{feff}"),
+    ] {
+        let (written, place, _) = fault(&mask("r ssn"), XML, input.as_bytes());
+        assert_eq!((place, written.as_slice()), (at, out.as_bytes()), "{input:?}");
+    }
+}
+
+#[test]
+fn without_its_root_element_there_is_no_xml() {
+    for input in ["<?p?><a>1</a>", "<?p?><a/>", "<?p?><x:A b='1'>"] {
+        let (out, at, fault) = fault(&mask("r a"), XML, input.as_bytes());
+        assert_eq!(
+            (out.as_slice(), at, fault),
+            (&b"<?p?>"[..], 5, XmlFault::Root),
+            "{input}"
+        );
+    }
+    let (_, _, fault) = fault(&mask("r /**/a"), XML, b"<a/>");
+    assert_eq!(fault, XmlFault::Root);
+}
+
+#[test]
+fn rows_are_not_those_of_xml() {
+    #[derive(Debug)]
+    struct All;
+    impl RowJudge for All {
+        fn stays(&self, _: &[u8]) -> bool {
+            true
+        }
+    }
+    let mut mask = mask("r ssn");
+    mask.rows = Some(Rows {
+        at: Arc::new(RowPath::parse("/a").unwrap()),
+        judge: Arc::new(All),
+    });
+    assert_eq!(fault(&mask, XML, b"<a/>"), (Vec::new(), 0, XmlFault::Rows));
+}
+
+#[test]
+fn what_is_masked_is_counted_by_class() {
+    for (rules, input, tally) in [
+        ("r ssn", "<a ssn='1'><ssn/><ssn ssn='2'><ssn/></ssn></a>", &[3][..]),
+        ("x ssn; n ssn b; v c", "<a c='1'><ssn ssn='1'/><b/><c/></a>", &[1, 2, 0]),
+        ("r /a/b; r b", "<a b='1'><b/><c><b/></c></a>", &[2, 3]),
+        ("r ssn", "<a xmlns:ssn='u'/>", &[0]),
+    ] {
+        let Masked {
+            tally: counted, end, ..
+        } = run_all_ways(&mask(rules), XML, input.as_bytes());
+        assert_eq!((counted.as_slice(), end), (tally, Ok(())), "{rules}: {input}");
+    }
+}
+
+#[test]
+fn a_class_that_is_not_listed_is_removed() {
+    let mut mask = mask("v ssn");
+    mask.actions = Vec::new().into();
+    let out = run_all_ways(&mask, XML, b"<a ssn='1'>2<ssn>3</ssn></a>").out;
+    assert_eq!(out, b"<a>2</a>");
+}
+
+#[test]
+fn a_text_is_put_as_xml() {
+    let mut mask = mask("x ssn");
+    mask.actions = vec![Some(Action::Redact("\"<\\\"&'\\u00e9\\u0416\\u0000>\"".into()))].into();
+    for (charset, text) in [
+        ("utf-8", "&#60;&#34;&#38;&#39;\u{e9}\u{416}&#62;".as_bytes()),
+        ("us-ascii", b"&#60;&#34;&#38;&#39;&#233;&#1046;&#62;"),
+        ("iso-8859-1", b"&#60;&#34;&#38;&#39;\xe9&#1046;&#62;"),
+    ] {
+        let format = Format::Xml(Charset::named(charset).unwrap());
+        let out = run_all_ways(&mask, format, b"<a ssn='1'><ssn/></a>").out;
+        let wanted = [b"<a ssn='", text, b"'><ssn>", text, b"</ssn></a>"].concat();
+        assert_eq!(out, wanted, "{charset}: {}", out.escape_ascii());
+    }
+    mask.actions = vec![Some(Action::Redact("0".into()))].into();
+    let out = run_all_ways(&mask, XML, b"<a><ssn>1</ssn></a>").out;
+    assert_eq!(out, b"<a><ssn>0</ssn></a>");
+}
+
+#[test]
+fn a_body_is_read_in_the_charset_of_its_module() {
+    let latin = Format::Xml(Charset::named("iso-8859-1").unwrap());
+    let ascii = Format::Xml(Charset::UsAscii);
+    let cyrillic = Format::Xml(Charset::named("windows-1251").unwrap());
+    for (rules, format, input, expected) in [
+        (
+            "r straße",
+            latin,
+            &b"<a><stra\xdfe/>\xe9\x81</a>"[..],
+            &b"<a>\xe9\x81</a>"[..],
+        ),
+        (
+            "r straße",
+            latin,
+            b"<?xml version='1.0' encoding='Latin1'?><a stra\xdfe='\xff'/>",
+            b"<?xml version='1.0' encoding='Latin1'?><a/>",
+        ),
+        (
+            "r жук",
+            cyrillic,
+            b"<a><p:\xc6\xf3\xea>1</p:\xc6\xf3\xea></a>",
+            b"<a></a>",
+        ),
+        (
+            "r ssn",
+            ascii,
+            b"<?xml version='1.0' encoding='US-ASCII'?><a><ssn/></a>",
+            b"<?xml version='1.0' encoding='US-ASCII'?><a></a>",
+        ),
+        ("r ssn", latin, b"<a>\xef\xbf\xbe</a>", b"<a>\xef\xbf\xbe</a>"),
+    ] {
+        let Masked { out, end, .. } = run_all_ways(&mask(rules), format, input);
+        assert_eq!(
+            (out.as_slice(), end),
+            (expected, Ok(())),
+            "{rules}: {}",
+            input.escape_ascii()
+        );
+    }
+    for (format, input, wanted) in [
+        (ascii, &b"<a>\xe9</a>"[..], XmlFault::Charset),
+        (ascii, b"\xef\xbb\xbf<a/>", XmlFault::Charset),
+        (latin, b"\xef\xbb\xbf<a/>", XmlFault::Outside),
+        (latin, b"<a><stra\xc3\x9fe/></a>", XmlFault::Charset),
+        (latin, b"<a><\xa0/></a>", XmlFault::Name),
+        (latin, b"<?xml version='1.0' encoding='utf-8'?><a/>", XmlFault::Encoding),
+        (
+            latin,
+            b"<?xml version='1.0' encoding='windows-1252'?><a/>",
+            XmlFault::Encoding,
+        ),
+        (latin, b"\xff\xfe<\0a\0/\0>\0", XmlFault::Outside),
+        (XML, b"\0<\0a\0/\0>", XmlFault::Character),
+        (XML, b"<\0a\0/\0>\0", XmlFault::Character),
+    ] {
+        let (_, _, got) = fault(&mask("r ssn"), format, input);
+        assert_eq!(got, wanted, "{}", input.escape_ascii());
+    }
+    for input in [
+        &b"\xff\xfe<\0a\0/\0>\0"[..],
+        b"\xfe\xff\0<",
+        b"<a>\xe9</a>",
+        b"<a>\xc0\xbc/a>",
+        b"<a>\xed\xa0\x80",
+    ] {
+        let end = run_all_ways(&mask("r ssn"), XML, input).end;
+        assert!(matches!(end, Err(Unmaskable::NotUtf8 { .. })), "{end:?}");
+    }
+    // The body ends within a character.
+    let (out, at, wanted) = fault(&mask("r ssn"), XML, b"<a/>\xc3");
+    assert_eq!((out.as_slice(), at, wanted), (&b"<a/>"[..], 4, XmlFault::Open));
 }
