@@ -2,6 +2,7 @@
 
 mod cases;
 mod csv;
+mod documents;
 mod hostile;
 mod properties;
 mod rows;
