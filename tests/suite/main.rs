@@ -38,3 +38,4 @@ mod tokens;
 mod tools;
 mod upstream_tls;
 mod views;
+mod xml;

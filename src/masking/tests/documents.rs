@@ -240,11 +240,9 @@ fn names(text: &str) -> Vec<String> {
     loop {
         match reader.read_event().unwrap() {
             Event::Start(tag) | Event::Empty(tag) => {
-                let attributes = tag
-                    .attributes()
-                    .map(|attribute| attribute.unwrap().key.as_ref().to_vec());
-                let raw = attributes.chain([tag.name().as_ref().to_vec()]);
-                names.extend(raw.map(|name| String::from_utf8(name).unwrap()));
+                let attributes = tag.attributes();
+                names.extend(attributes.map(|attribute| attribute.unwrap().key.as_ref().to_owned()));
+                names.push(tag.name().as_ref().to_owned());
             }
             Event::Eof => return names,
             _ => {}
