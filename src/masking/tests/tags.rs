@@ -169,7 +169,7 @@ fn time_is_linear_in_what_comes() {
         ("<a", " b"),
         ("<a><", "<"),
     ] {
-        let input = start.to_owned() + &unit.repeat(2_000_000 / unit.len());
+        let input = start.to_owned() + &unit.repeat(500_000 / unit.len());
         let began = Instant::now();
         for size in [1, input.len()] {
             run(&mask("r ssn /**/x/**/y"), XML, input.as_bytes().chunks(size));
