@@ -45,7 +45,8 @@ pub(crate) fn run(data: &[u8]) {
 
 /// What another reader finds: attributes and their values, elements and what is between their tags.
 fn values(text: &[u8]) -> Vec<(String, String)> {
-    let text = std::str::from_utf8(text).unwrap();
+    // The reader does not count a byte order mark.
+    let text = std::str::from_utf8(text).unwrap().trim_start_matches('\u{feff}');
     let mut reader = Reader::from_str(text);
     reader.config_mut().enable_all_checks(true);
     let mut values = Vec::new();
