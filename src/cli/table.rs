@@ -171,6 +171,8 @@ fn field_sign(sight: Sight, mask: MaskAction) -> (anstyle::Style, &'static str) 
         (Sight::Masked | Sight::Never, MaskAction::Remove) => (WARNING, "-"),
         (Sight::Masked | Sight::Never, MaskAction::Null) => (WARNING, "0"),
         (Sight::Masked | Sight::Never, MaskAction::Redact) => (WARNING, "#"),
+        (Sight::Masked | Sight::Never, MaskAction::Hash) => (WARNING, "h"),
+        (Sight::Masked | Sight::Never, MaskAction::Encrypt) => (WARNING, "e"),
     }
 }
 

@@ -21,6 +21,7 @@ mod masker;
 mod media;
 mod names;
 mod paths;
+pub mod seal;
 mod selectors;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,8 @@ mod unmaskable;
 mod utf8;
 
 use std::sync::Arc;
+
+use seal::FieldKey;
 
 pub use charset::Charset;
 pub use json::{RowJudge, RowPath, Rows};
@@ -57,7 +60,7 @@ pub const MAX_PATH_STEPS: usize = 1024;
 pub struct ClassId(pub u16);
 
 /// What happens to a value that a caller may not see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Action {
     /// The member goes, name and all; so does an array's element.
     Remove,
@@ -65,7 +68,25 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
+    /// The value's envelope stands in its place, as a string. Of CSV the column goes.
+    Encrypt(Arc<FieldKey>),
+    /// The value's hash stands in its place, as a string. Of CSV the column goes.
+    Hash(Arc<FieldKey>),
 }
+
+impl PartialEq for Action {
+    /// Keys are told apart by where they are.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Remove, Self::Remove) | (Self::Null, Self::Null) => true,
+            (Self::Redact(one), Self::Redact(two)) => one == two,
+            (Self::Encrypt(one), Self::Encrypt(two)) | (Self::Hash(one), Self::Hash(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Action {}
 
 /// What one caller may not see in the answers of one module.
 #[derive(Clone, Debug)]
@@ -76,6 +97,8 @@ pub struct Mask {
     pub actions: Arc<[Option<Action>]>,
     /// Which elements of which arrays this caller may see; absent = all that are not classified.
     pub rows: Option<Rows>,
+    /// Where the answer comes from: envelopes open there only.
+    pub route: Arc<str>,
 }
 
 impl Mask {

@@ -81,6 +81,30 @@ pub enum Unmaskable {
         /// What is wrong.
         fault: CsvFault,
     },
+    /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
+    #[error(
+        "byte {at}: a value to be hashed or encrypted is longer than {} bytes",
+        super::seal::MAX_SEALED
+    )]
+    LongValue {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_POINTER`](super::seal::MAX_POINTER).
+    #[error(
+        "byte {at}: the path of a value to be encrypted is longer than {} bytes",
+        super::seal::MAX_POINTER
+    )]
+    LongPath {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// There is no randomness, or the library refuses.
+    #[error("byte {at}: the value that starts here could not be hashed or encrypted")]
+    NotSealed {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// More than [`MAX_HELD`](super::MAX_HELD).
     #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
     LongSpace {
@@ -105,6 +129,9 @@ impl Unmaskable {
             | Self::NotRows { at }
             | Self::LongRow { at }
             | Self::Csv { at, .. }
+            | Self::LongValue { at }
+            | Self::LongPath { at }
+            | Self::NotSealed { at }
             | Self::LongSpace { at } => at,
         }
     }

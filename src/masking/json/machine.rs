@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use std::fmt;
 
 use super::rows::{Filter, Way};
+use super::sealing::{Pointer, Sealing};
 use super::walk::{At, Frame};
 use crate::masking::names::Scratch;
 use crate::masking::paths::{Hits, Trail};
@@ -53,6 +54,10 @@ pub(in crate::masking) struct Machine {
     pub(super) trail: Trail,
     /// Boxed: few answers have rows.
     pub(super) filter: Option<Box<Filter>>,
+    /// The value that is being hashed or encrypted.
+    pub(super) sealing: Option<Box<Sealing>>,
+    /// The way here, if something is to be encrypted on it.
+    pub(super) pointer: Option<Box<Pointer>>,
     scratch: Scratch,
     hits: Hits,
     pub(super) tally: SmallVec<[u32; 8]>,
@@ -72,9 +77,13 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// What happens to one value, the strictest last.
+/// What happens to one value, the strictest last: a hash says which values are one, an envelope opens to who has the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cut {
+    /// Puts the value's hash.
+    Hash(u16),
+    /// Puts the value's envelope.
+    Encrypt(u16),
     /// Puts the literal of this class.
     Redact(u16),
     Null,
@@ -123,6 +132,10 @@ impl Cursor<'_> {
 impl Machine {
     /// A masker for one body.
     pub(in crate::masking) fn new(mask: Mask, texts: Texts) -> Self {
+        let encrypts = mask
+            .actions
+            .iter()
+            .any(|action| matches!(action, Some(Action::Encrypt(_))));
         Self {
             tally: SmallVec::from_elem(0, mask.actions.len()),
             filter: mask.rows.clone().map(|rows| Box::new(Filter::new(rows))),
@@ -137,6 +150,8 @@ impl Machine {
             held: Vec::new(),
             name_at: 0,
             trail: Trail::default(),
+            sealing: None,
+            pointer: encrypts.then(Box::default),
             scratch: Scratch::default(),
             hits: Hits::new(),
             carry: Carry::default(),
@@ -247,6 +262,7 @@ impl Machine {
         } else {
             cursor.write_to(cursor.at);
         }
+        let walked = self.collect_sealing(&cursor).and(walked);
         self.offset += cursor.at as u64;
         match &mut self.filter {
             None => walked,
@@ -302,9 +318,13 @@ impl Machine {
     }
 
     /// Writes what stands in place of the value that starts here, and cuts that.
-    pub(super) fn write_replacement(&mut self, cursor: &mut Cursor<'_>, cut: Cut) {
+    pub(super) fn write_replacement(&mut self, cursor: &mut Cursor<'_>, cut: Cut) -> Result<(), Unmaskable> {
         cursor.write_to(cursor.at);
         let literal = match cut {
+            Cut::Hash(class) | Cut::Encrypt(class) => {
+                self.start_sealing(cursor, class)?;
+                ""
+            }
             Cut::Redact(class) => match self.mask.actions.get(usize::from(class)) {
                 Some(Some(Action::Redact(literal))) => literal,
                 _ => "null",
@@ -313,6 +333,7 @@ impl Machine {
         };
         cursor.out.extend_from_slice(literal.as_bytes());
         self.begin_cut();
+        Ok(())
     }
 
     fn begin_cut(&mut self) {
@@ -323,6 +344,7 @@ impl Machine {
     /// More than a value ends at the cursor.
     pub(super) fn end_more(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
         if self.cut == self.stack.len() {
+            self.end_sealing(cursor)?;
             self.end_cut(cursor);
         }
         self.end_row(cursor)
@@ -347,6 +369,9 @@ impl Machine {
             self.held.get(self.name_at..self.held.len() - 1)
         };
         let raw = raw.unwrap_or_default();
+        if let Some(pointer) = &mut self.pointer {
+            pointer.member(self.stack.len(), raw);
+        }
         let selectors = &self.mask.selectors;
         let found = selectors.find(raw, escaped, &mut self.scratch);
         self.hits.clear();
@@ -401,6 +426,8 @@ impl Machine {
             let cut = match self.mask.actions.get(usize::from(class)) {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Cut::Redact(class),
+                Some(Some(Action::Hash(_))) => Cut::Hash(class),
+                Some(Some(Action::Encrypt(_))) => Cut::Encrypt(class),
                 Some(Some(Action::Null)) => Cut::Null,
                 Some(Some(Action::Remove)) | None => Cut::Remove,
             };

@@ -6,6 +6,7 @@
 mod lexeme;
 mod machine;
 mod rows;
+mod sealing;
 mod stride;
 mod walk;
 

@@ -36,10 +36,15 @@ enum Value {
 type Step = Result<(usize, Next), At>;
 
 impl Machine {
-    /// Whether the usual way may be taken from here. Nothing is held back then.
+    /// Whether the usual way may be taken from here. Nothing is held back then. Where values are encrypted every name
+    /// counts, and what is being sealed ends in more than a cut.
     #[inline]
     pub(super) fn may_stride(&self) -> bool {
-        matches!(self.at, At::Value | At::After) && self.ahead.is_none() && self.filter.is_none()
+        matches!(self.at, At::Value | At::After)
+            && self.ahead.is_none()
+            && self.filter.is_none()
+            && self.sealing.is_none()
+            && self.pointer.is_none()
     }
 
     /// Goes as far as the body is ordinary.

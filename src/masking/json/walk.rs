@@ -149,7 +149,7 @@ impl Machine {
                 way
             }
             Some(Ahead::Replace(cut)) => {
-                self.write_replacement(cursor, cut);
+                self.write_replacement(cursor, cut)?;
                 Way::Off
             }
         };

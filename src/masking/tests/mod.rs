@@ -58,6 +58,7 @@ pub(super) fn mask(rules: &str) -> Mask {
         selectors: Arc::new(Selectors::compile(&compiled).unwrap()),
         actions: actions.into(),
         rows: None,
+        route: "/api/accounts".into(),
     }
 }
 
