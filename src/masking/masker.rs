@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::json;
-use super::{Format, Mask, Unmaskable};
+use super::{Format, Mask, Tolerated, Unmaskable};
 
 /// Masks one body, fed in chunks of any size; how it is chunked never shows in what comes out.
 #[derive(Debug)]
@@ -28,6 +28,14 @@ impl Masker {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::new(mask, json::Texts::One)),
             Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
+        })
+    }
+
+    /// One that takes JSON that is not quite JSON, too: what [`Deviation`](super::Deviation) lists, and nothing else.
+    pub fn tolerant(mask: Mask, format: Format) -> Self {
+        Self(match format {
+            Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
+            Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
         })
     }
 
@@ -56,6 +64,13 @@ impl Masker {
     pub fn tally(&self) -> &[u32] {
         match &self.0 {
             Engine::Json(machine) => machine.tally(),
+        }
+    }
+
+    /// How often what was tolerated, in the order of [`Deviation::ALL`](super::Deviation::ALL); also in what did not go out.
+    pub fn tolerated(&self) -> Tolerated {
+        match &self.0 {
+            Engine::Json(machine) => machine.tolerated(),
         }
     }
 

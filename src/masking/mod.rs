@@ -26,7 +26,7 @@ mod utf8;
 
 use std::sync::Arc;
 
-pub use json::{RowJudge, RowPath, Rows};
+pub use json::{Deviation, RowJudge, RowPath, Rows, Tolerated};
 pub use masker::Masker;
 pub use media::{Format, media_type};
 pub use names::fold;
