@@ -21,7 +21,6 @@ pub(super) const LATER: &[&str] = &[
     "recertification",
     "recertify_by",
     "controls",
-    "json",
     "revoked",
     "redact_as",
     "columns",
@@ -167,6 +166,7 @@ static METHOD: Words = words(
     &[],
 );
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
+static JSON: Words = words("setting", &["strict", "tolerant"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
@@ -420,6 +420,11 @@ pub(super) static MODULE: Section = Section {
             "unmaskable",
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
+        ),
+        optional(
+            "json",
+            Shape::Word(&JSON),
+            "tolerant: JSON with 007, .5, +1, raw tabs and Latin-1 in strings, and trailing commas is masked, too. Default: strict.",
         ),
         optional(
             "mode",

@@ -174,7 +174,9 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
+    let tolerant = permit.module().is_some_and(|module| module.tolerant_json);
     match Format::of(content_type) {
+        Some(format) if tolerant => Ok(Some(Masker::tolerant(view.mask, format))),
         Some(format) => Ok(Some(Masker::new(view.mask, format))),
         None if passes(content_type, permit) => Ok(None),
         None => {

@@ -106,6 +106,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// JSON that is not quite JSON is masked, too (`json: tolerant`).
+    pub tolerant_json: bool,
     /// Whether denials hold, on routes that do not say otherwise.
     pub mode: Mode,
     /// Its routes.
