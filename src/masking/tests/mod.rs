@@ -2,6 +2,7 @@
 
 mod cases;
 mod hostile;
+mod lenient;
 mod properties;
 mod rows;
 mod syntax;
