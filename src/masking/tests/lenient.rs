@@ -373,7 +373,9 @@ proptest! {
         let masked = tolerant(&mask("r a b"), &input, &sizes);
         if masked.end.is_ok() {
             let readings = CHARSETS.map(|charset| (Reader::names(&charset(&input)), Reader::names(&charset(&masked.out))));
-            for (before, after) in readings {
+            // UTF-8 is read as what it is.
+            let charsets = if std::str::from_utf8(&input).is_ok() { 1 } else { CHARSETS.len() };
+            for (before, after) in readings.into_iter().take(charsets) {
                 let (Some(before), Some(after)) = (before, after) else {
                     return Err(TestCaseError::fail(format!("no reader: {}", input.escape_ascii())));
                 };
