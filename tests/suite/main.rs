@@ -34,5 +34,6 @@ mod rows;
 mod scale;
 mod shadow;
 mod tokens;
+mod tolerant;
 mod tools;
 mod views;

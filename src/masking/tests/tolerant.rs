@@ -1,5 +1,6 @@
 //! JSON that is not quite JSON: what is taken and passed on as it came, and what is not.
 
+use super::rows::with_rows;
 use super::{Masked, feed_all_ways, mask, run_all_ways};
 use crate::masking::{Deviation, Format, Masker, Unmaskable};
 
@@ -427,5 +428,42 @@ fn nothing_else_is_tolerated() {
             let end = tolerant("r ssn", format, input).end;
             assert!(end.is_err(), "{}", input.escape_ascii());
         }
+    }
+}
+
+#[test]
+fn rows_are_judged_as_the_sound_json_that_they_are_or_dropped() {
+    for (rules, input, expected, dropped, tally) in [
+        // What is around them is tolerated.
+        ("", "{\"r\":[1, 2, ],\"n\":+1,}", "{\"r\":[ 2, ],\"n\":+1,}", 1, &[][..]),
+        ("", "{\"r\":[2, 1, ]}", "{\"r\":[2, ]}", 1, &[]),
+        ("", "{\"r\":[1, 3, ]}", "{\"r\":[ ]}", 2, &[]),
+        ("", "{\"r\":[1,],\"n\":[007,]}", "{\"r\":[],\"n\":[007,]}", 1, &[]),
+        ("", "{\"r\":[],}", "{\"r\":[],}", 0, &[]),
+        // What they are is not.
+        ("", "{\"r\":[+2, 04, 6]}", "{\"r\":[ 6]}", 2, &[]),
+        ("", "{\"r\":[\"k\tk\",\"k\"]}", "{\"r\":[\"k\"]}", 1, &[]),
+        (
+            "r s",
+            "{\"r\":[{\"d\":1,\"s\":2},{\"d\":1,\"s\":.2},{\"d\":1,},]}",
+            "{\"r\":[{\"d\":1},]}",
+            2,
+            &[1],
+        ),
+        (
+            "n s",
+            "{\"s\":.5,\"r\":[{\"d\":1,\"s\":2,}],\"s\":+5}",
+            "{\"s\":null,\"r\":[],\"s\":null}",
+            1,
+            &[2],
+        ),
+        ("r /r/0", "{\"r\":[2,4,],}", "{\"r\":[4,],}", 0, &[1]),
+        ("r /r/*", "{\"r\":[2,4,],}", "{\"r\":[],}", 0, &[2]),
+    ] {
+        let mask = with_rows(rules, "/r");
+        let masked = feed_all_ways(|| Masker::tolerant(mask.clone(), Format::Json), input.as_bytes());
+        assert_eq!(masked.end, Ok(()), "{input}");
+        assert_eq!(String::from_utf8(masked.out).unwrap(), expected, "{input}");
+        assert_eq!((masked.dropped, masked.tally.as_slice()), (dropped, tally), "{input}");
     }
 }
