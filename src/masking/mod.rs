@@ -1,8 +1,8 @@
 //! Response masking: classified members are cut out of a JSON byte stream; every byte that stays is the backend's own.
 //!
 //! [`Selectors`] say which members are classified (one automaton for all classes of a module), a [`Mask`] adds what
-//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON
-//! in constant memory and never writes a byte before it knows that the caller may see it. What it cannot read is
+//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON, or a
+//! little more than that ([`Deviation`]), in constant memory and never writes a byte before it knows that the caller may see it. What it cannot read is
 //! [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
 //!
 //! A body that its backend compressed is undone by [`coding`] before.

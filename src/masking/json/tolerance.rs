@@ -219,7 +219,10 @@ mod tests {
 
     /// How many bytes the standard library finds to be no UTF-8.
     fn foreign(bytes: &[u8]) -> u32 {
-        bytes.utf8_chunks().map(|chunk| chunk.invalid().len() as u32).sum()
+        bytes
+            .utf8_chunks()
+            .map(|chunk| u32::try_from(chunk.invalid().len()).unwrap())
+            .sum()
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn bytes(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     for c in text.chars() {
         match u32::from(c) {
-            code @ 0xf700..=0xf7ff => bytes.push((code - 0xf700) as u8),
+            code @ 0xf700..=0xf7ff => bytes.push(u8::try_from(code - 0xf700).unwrap()),
             _ => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
@@ -35,7 +35,7 @@ fn bytes(text: &str) -> Vec<u8> {
 fn sound(body: &[u8]) -> (Vec<u8>, [u32; 6]) {
     let mut out = Vec::new();
     let mut counts = [0; 6];
-    let mut count = |kind: Deviation, times: usize| counts[kind as usize] += times as u32;
+    let mut count = |kind: Deviation, times: usize| counts[kind as usize] += u32::try_from(times).unwrap();
     let mut at = 0;
     while at < body.len() {
         let rest = &body[at..];
@@ -101,8 +101,11 @@ fn sound(body: &[u8]) -> (Vec<u8>, [u32; 6]) {
     (out, counts)
 }
 
-/// A charset as a reader may take it, each with its way to make characters of bytes.
-const CHARSETS: [fn(&[u8]) -> Vec<char>; 4] = [utf8, latin1, shift_jis, gb18030];
+/// How a reader makes characters of bytes.
+type Charset = fn(&[u8]) -> Vec<char>;
+
+/// What readers may take a body for.
+const CHARSETS: [Charset; 4] = [utf8, latin1, shift_jis, gb18030];
 
 /// As browsers do (WHATWG Encoding): what is no UTF-8 becomes a replacement character.
 fn utf8(body: &[u8]) -> Vec<char> {
