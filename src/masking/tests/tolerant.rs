@@ -1,7 +1,7 @@
 //! JSON that is not quite JSON: what is taken and passed on as it came, and what is not.
 
 use super::rows::with_rows;
-use super::{Masked, feed_all_ways, mask, run_all_ways};
+use super::{Masked, feed, feed_all_ways, mask, run_all_ways};
 use crate::masking::{Deviation, Format, Masker, Unmaskable};
 
 /// What each letter of a case's count stands for, in the order of `Deviation::ALL`.
@@ -465,5 +465,30 @@ fn rows_are_judged_as_the_sound_json_that_they_are_or_dropped() {
         assert_eq!(masked.end, Ok(()), "{input}");
         assert_eq!(String::from_utf8(masked.out).unwrap(), expected, "{input}");
         assert_eq!((masked.dropped, masked.tally.as_slice()), (dropped, tally), "{input}");
+    }
+}
+
+/// Longer than what is looked through together, with what is beyond ASCII at every distance from the next.
+#[test]
+fn a_long_body_is_masked_as_its_parts_are() {
+    let (mut input, mut expected) = (b"[".to_vec(), b"[".to_vec());
+    for length in (0..1000).step_by(7) {
+        let pad = "x".repeat(length);
+        input.extend_from_slice(format!("{{\"{pad}a\":\"{pad}").as_bytes());
+        input.extend_from_slice(b"\xe9\",\"ssn\":[\"\xff\t\",007,],},");
+        expected.extend_from_slice(format!("{{\"{pad}a\":\"{pad}").as_bytes());
+        expected.extend_from_slice(b"\xe9\",},");
+    }
+    input.push(b']');
+    expected.push(b']');
+    let mask = mask("r ssn");
+    let whole = feed(Masker::tolerant(mask.clone(), Format::Json), [input.as_slice()]);
+    assert_eq!(whole.end, Ok(()));
+    assert!(whole.out == expected);
+    let times = whole.tally[0];
+    assert_eq!(whole.tolerated, [times, 0, 0, times, 2 * times, 2 * times + 1]);
+    for size in [1, 7, 1023, 1024, 1025, 16_384] {
+        let chunked = feed(Masker::tolerant(mask.clone(), Format::Json), input.chunks(size));
+        assert!(chunked == whole, "{size}");
     }
 }
