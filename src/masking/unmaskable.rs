@@ -27,7 +27,7 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
-    /// In a body that is not UTF-8: a name beyond ASCII, or a byte beyond ASCII right before a backslash, which may be one
+    /// In a body that is not UTF-8: a name or a row beyond ASCII, or a byte beyond ASCII right before a backslash, which may be one
     /// character together.
     #[error("byte {at}: not UTF-8, and what it says depends on what it is instead")]
     Charset {

@@ -7,9 +7,10 @@
 //! - Bytes that are no UTF-8 are in a charset that nobody names. Whatever it is, as long as it is one of those that have
 //!   ASCII in them, a quote is a quote: none (ISO 8859, Windows-125x, Shift JIS, GBK, GB 18030, Big5, UHC, Johab, EUC) has
 //!   0x22 inside a character. A backslash may be the second half of one, and a name beyond ASCII is another name in another
-//!   charset. So a body with such bytes may have neither a byte beyond ASCII right before a backslash, nor a name beyond
-//!   ASCII, before them or after: [`Unmaskable::Charset`](crate::masking::Unmaskable::Charset). Charsets that switch by control bytes (ISO 2022) or
-//!   that are not ASCII to begin with (EBCDIC, UTF-16) end at the grammar.
+//!   charset, as is what a row is judged by. So a body with such bytes may have neither a byte beyond ASCII right before a
+//!   backslash, nor a name beyond ASCII, nor a row with UTF-8 beyond ASCII, before them or after:
+//!   [`Unmaskable::Charset`](crate::masking::Unmaskable::Charset). Charsets that switch by control bytes (ISO 2022) or that
+//!   are not ASCII to begin with (EBCDIC, UTF-16) end at the grammar.
 
 use super::lexeme::{BadText, Number, Text, number, text};
 
@@ -73,6 +74,16 @@ pub(super) struct Tolerance {
     depends: bool,
 }
 
+/// What depends on what a string says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decides {
+    Nothing,
+    /// Whether a row stays.
+    Row,
+    /// What is masked.
+    Name,
+}
+
 /// Why a string is none.
 pub(super) enum BadString {
     Text(BadText),
@@ -94,13 +105,13 @@ impl Tolerance {
         at: &mut usize,
         state: &mut Text,
         escaped: &mut bool,
-        is_name: bool,
+        decides: Decides,
     ) -> Result<bool, BadString> {
         let start = *at;
         let mut tabs = false;
         let read = loop {
             match text(chunk, at, state, escaped) {
-                Err(BadText::Control) if !is_name && chunk.get(*at) == Some(&b'\t') => {
+                Err(BadText::Control) if decides != Decides::Name && chunk.get(*at) == Some(&b'\t') => {
                     tabs = true;
                     *at += 1;
                 }
@@ -110,7 +121,7 @@ impl Tolerance {
         let read_bytes = chunk.get(start..*at).unwrap_or_default();
         if tabs || self.beyond || !read_bytes.is_ascii() {
             for (place, &byte) in read_bytes.iter().enumerate() {
-                self.look_at(byte, is_name);
+                self.look_at(byte, decides);
                 if self.foreign && self.depends {
                     *at = start + place;
                     return Err(BadString::Charset);
@@ -121,14 +132,19 @@ impl Tolerance {
     }
 
     /// The next byte of a string, its closing quote included.
-    fn look_at(&mut self, byte: u8, is_name: bool) {
+    fn look_at(&mut self, byte: u8, decides: Decides) {
         if byte == b'\t' {
             self.count(Deviation::RawTab, 1);
         }
         self.depends |= byte == b'\\' && self.beyond;
         self.beyond = !byte.is_ascii();
-        self.depends |= self.beyond && is_name;
         let foreign = self.character.next(byte);
+        self.depends |= match decides {
+            Decides::Nothing => false,
+            // What is no UTF-8 is dropped by the judge, who reads nothing else.
+            Decides::Row => self.beyond && foreign == 0 && self.character.lacks == 0,
+            Decides::Name => self.beyond,
+        };
         if foreign > 0 {
             self.foreign = true;
             self.count(Deviation::RawByte, foreign);

@@ -4,7 +4,7 @@
 use super::lexeme::{BadText, Number, Text, number, space, text};
 use super::machine::{Ahead, Cursor, Machine, UNCUT};
 use super::rows::Way;
-use super::tolerance::{BadString, Deviation};
+use super::tolerance::{BadString, Decides, Deviation};
 use crate::masking::unmaskable::Unmaskable;
 use crate::masking::{MAX_DEPTH, MAX_HELD, MAX_NAME};
 
@@ -214,9 +214,14 @@ impl Machine {
         escaped: &mut bool,
         is_name: bool,
     ) -> Result<bool, Unmaskable> {
+        let decides = match is_name {
+            true => Decides::Name,
+            false if self.row_depth() != UNCUT => Decides::Row,
+            false => Decides::Nothing,
+        };
         let read = match &mut self.tolerance {
             None => text(cursor.chunk, &mut cursor.at, part, escaped).map_err(BadString::Text),
-            Some(tolerance) => tolerance.text(cursor.chunk, &mut cursor.at, part, escaped, is_name),
+            Some(tolerance) => tolerance.text(cursor.chunk, &mut cursor.at, part, escaped, decides),
         };
         let at = self.here(cursor);
         read.map_err(|fault| match fault {

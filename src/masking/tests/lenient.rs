@@ -226,7 +226,14 @@ impl Reader<'_> {
                         self.text = &rest[4..];
                         out.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?).unwrap_or('\u{fffd}'));
                     } else {
-                        out.push(escape);
+                        out.push(match escape {
+                            'b' => '\u{8}',
+                            'f' => '\u{c}',
+                            'n' => '\n',
+                            'r' => '\r',
+                            't' => '\t',
+                            other => other,
+                        });
                     }
                 }
                 other => out.push(other),

@@ -468,6 +468,39 @@ fn rows_are_judged_as_the_sound_json_that_they_are_or_dropped() {
     }
 }
 
+#[test]
+fn a_row_is_judged_by_nothing_that_the_charset_decides() {
+    let mask = with_rows("r s", "/r");
+    let run = |input: &[u8]| feed_all_ways(|| Masker::tolerant(mask.clone(), Format::Json), input);
+    // UTF-8 as such, and rows that are not, which are dropped.
+    let kept = run("{\"r\":[\"k\u{e9}\",\"x\"],\"n\":.5}".as_bytes());
+    assert_eq!(
+        (kept.end, kept.out.as_slice()),
+        (Ok(()), "{\"r\":[\"k\u{e9}\"],\"n\":.5}".as_bytes())
+    );
+    let kept = run(b"{\"r\":[\"k\xe9\",\"k\\u00e9\",\"k\xc3 \"],\"n\":\"\xe9 \xc3\xa9\"}");
+    assert_eq!(kept.end, Ok(()));
+    assert_eq!(
+        kept.out.escape_ascii().to_string(),
+        b"{\"r\":[\"k\\u00e9\"],\"n\":\"\xe9 \xc3\xa9\"}"
+            .escape_ascii()
+            .to_string()
+    );
+    for (input, at) in [
+        (&b"{\"r\":[\"k\xc3\xa9\"],\"n\":\"\xff\"}"[..], 18),
+        (b"{\"n\":\"\xff\",\"r\":[\"k\xc3\xa9\"]}", 17),
+        (b"{\"r\":[\"k\xff\",[\"\xc3\xa9\"]]}", 14),
+        (b"{\"r\":[{\"s\":\"\xc3\xa9\"},\"\xff\"]}", 18),
+    ] {
+        assert_eq!(
+            run(input).end,
+            Err(Unmaskable::Charset { at }),
+            "{}",
+            input.escape_ascii()
+        );
+    }
+}
+
 /// Longer than what is looked through together, with what is beyond ASCII at every distance from the next.
 #[test]
 fn a_long_body_is_masked_as_its_parts_are() {
