@@ -2,7 +2,7 @@
 
 use super::fields::Fields;
 use super::names::Names;
-use super::policy_keys::CLASS;
+use super::policy_keys::{CLASS, MODULE};
 use super::problem::{Problems, quote};
 use super::roles::Grants;
 use super::values;
@@ -35,13 +35,16 @@ fn class(
     let own = Fields::new(node, key.at, &CLASS);
     let exact = own.text("match").is_some();
     let owned = |name: &str| -> Vec<String> { own.texts(name).iter().map(|text| text.text.to_owned()).collect() };
-    if ["names", "paths", "headers"].iter().all(|name| own.key(name).is_none()) {
+    if ["names", "columns", "paths", "headers"]
+        .iter()
+        .all(|name| own.key(name).is_none())
+    {
         problems
             .error(key.at, format!("class {} names no field", quote(&key.text)))
-            .hint("give it `names`, `paths` or `headers`");
+            .hint("give it `names`, `columns`, `paths` or `headers`");
     }
-    for text in own.texts("names") {
-        if !exact && !text.text.is_empty() && masking::fold(text.text).is_empty() {
+    for text in own.texts("names").into_iter().chain(own.texts("columns")) {
+        if !exact && !text.text.is_empty() && masking::fold(masking::trim(text.text)).is_empty() {
             problems
                 .error(
                     text.at,
@@ -73,6 +76,7 @@ fn class(
     FieldClass {
         name: key.text.as_str().into(),
         names: owned("names"),
+        columns: owned("columns"),
         paths: owned("paths"),
         exact,
         headers: owned("headers"),
@@ -88,5 +92,26 @@ fn class(
             file: problems.name(key.at),
             line: key.at.line,
         },
+    }
+}
+
+/// Says of modules that have CSV which classes close it. Without `csv` nobody knows whether there is any.
+pub(super) fn columnless(modules: &[(Key, Node)], classes: &[FieldClass], problems: &mut Problems) {
+    for (at, (key, node)) in (0..).zip(modules) {
+        let Some(csv) = Fields::new(node, key.at, &MODULE).key("csv") else {
+            continue;
+        };
+        let applies = |class: &&FieldClass| class.modules.as_ref().is_none_or(|list| list.contains(&ModuleId(at)));
+        for class in classes.iter().filter(applies).filter(|class| class.is_columnless()) {
+            problems
+                .warn(
+                    csv,
+                    format!(
+                        "class {} has `paths` alone: CSV is refused to those who may not see it",
+                        quote(&class.name)
+                    ),
+                )
+                .hint("say in its `columns` which columns it has");
+        }
     }
 }

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod analysis;
+mod body_keys;
 mod classes;
 mod conditions;
 mod environment;

@@ -249,6 +249,7 @@ fn compile(
     };
     let modules = modules::read(module_entries, &known, problems);
     let classes = classes::read(fields.named("fields"), &role_names, &module_names, &grants, problems);
+    classes::columnless(module_entries, &classes, problems);
     let allow_from = fields
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));

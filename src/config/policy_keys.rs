@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::body_keys::{CHARSET, CSV, JSON};
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
@@ -23,7 +24,6 @@ pub(super) const LATER: &[&str] = &[
     "controls",
     "revoked",
     "redact_as",
-    "columns",
     "require_bound_tokens",
 ];
 
@@ -145,7 +145,7 @@ static MEDIA_TYPE: TextKind = TextKind {
     check: |text| values::media_type(text).map(drop),
 };
 
-const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
+pub(super) const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
     Words {
         what,
         known,
@@ -166,7 +166,6 @@ static METHOD: Words = words(
     &[],
 );
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
-static JSON: Words = words("setting", &["strict", "tolerant"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
@@ -421,6 +420,12 @@ pub(super) static MODULE: Section = Section {
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
         ),
+        optional("csv", Shape::Section(&CSV), "How its CSV answers are written."),
+        optional(
+            "charset",
+            Shape::Word(&CHARSET),
+            "The charset of text answers whose Content-Type names none; never JSON's. Default: utf-8.",
+        ),
         optional(
             "json",
             Shape::Word(&JSON),
@@ -567,12 +572,17 @@ pub(super) static IDEMPOTENCY: Section = Section {
 /// One entry of `fields`.
 pub(super) static CLASS: Section = Section {
     name: "field_class",
-    about: "A class of response fields, and who may see it. At least one of names, paths and headers.",
+    about: "A class of response fields, and who may see it. At least one of names, columns, paths and headers.",
     keys: &[
         optional(
             "names",
             Shape::Some(&Shape::Text(&LINE)),
-            "Member names, at any depth; case, _ and - do not matter.",
+            "Names of members, at any depth, and of CSV columns; case, _ and - do not matter.",
+        ),
+        optional(
+            "columns",
+            Shape::Some(&Shape::Text(&LINE)),
+            "Names of CSV columns only; spaces around them do not matter either.",
         ),
         optional(
             "paths",

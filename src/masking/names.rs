@@ -72,6 +72,11 @@ impl Names {
         self.look_up(raw, escaped, scratch)
     }
 
+    /// Looks up a name that has no escapes: a backslash is one.
+    pub(super) fn find_plain(&self, name: &str) -> Found {
+        self.found(name.as_bytes(), fold(name).as_bytes())
+    }
+
     fn look_up(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
         if !escaped && raw.len() <= USUAL && raw.is_ascii() {
             return self.look_up_usual(raw);

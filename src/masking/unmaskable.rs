@@ -1,9 +1,11 @@
 //! Why an answer cannot be masked, in words for an operator. Nothing of the body is ever in it, only a place.
 
-/// The answer is not JSON that can be read in one way only. Every variant says where: bytes from the body's start.
+pub use super::csv::CsvFault;
+
+/// The answer is not what it is said to be, or cannot be read in one way only. Every variant says where: bytes from the body's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmaskable {
-    /// The body has no JSON text in it.
+    /// The body has no JSON text in it, or no header.
     #[error("byte {at}: the body is empty")]
     Empty {
         /// Offset in bytes.
@@ -78,6 +80,14 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
+    /// Not CSV, or CSV that cannot be masked for this caller.
+    #[error("byte {at}: {fault}")]
+    Csv {
+        /// Offset in bytes.
+        at: u64,
+        /// What is wrong.
+        fault: CsvFault,
+    },
     /// More than [`MAX_HELD`](super::MAX_HELD).
     #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
     LongSpace {
@@ -102,6 +112,7 @@ impl Unmaskable {
             | Self::LongName { at }
             | Self::NotRows { at }
             | Self::LongRow { at }
+            | Self::Csv { at, .. }
             | Self::LongSpace { at } => at,
         }
     }

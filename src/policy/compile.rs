@@ -353,6 +353,7 @@ fn compile_selectors(own: &[u16], classes: &[CompiledClass]) -> Result<Selectors
             Some(FieldRule {
                 class: ClassId(at),
                 names: class.names.clone(),
+                columns: class.columns.clone(),
                 exact: class.exact,
                 paths: class.paths.clone(),
             })

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
-use crate::masking::RowPath;
+use crate::masking::{Dialect, RowPath};
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,6 +108,8 @@ pub struct Module {
     pub unmaskable: Unmaskable,
     /// JSON that is not quite JSON is masked, too (`json: tolerant`).
     pub tolerant_json: bool,
+    /// How its text answers are written.
+    pub dialect: Dialect,
     /// Whether denials hold, on routes that do not say otherwise.
     pub mode: Mode,
     /// Its routes.
@@ -224,8 +226,10 @@ pub enum TransactionId {
 pub struct FieldClass {
     /// Its name in metrics and audit lines.
     pub name: Arc<str>,
-    /// Member names, matched at any depth.
+    /// Names of members at any depth, and of columns of a table.
     pub names: Vec<String>,
+    /// Names of columns only.
+    pub columns: Vec<String>,
     /// JSON pointers with `*` and `**`.
     pub paths: Vec<String>,
     /// Names are compared exactly.
@@ -242,6 +246,14 @@ pub struct FieldClass {
     pub modules: Option<Vec<ModuleId>>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+impl FieldClass {
+    /// Whether it has paths alone: a table cannot be masked for those who may not see the class.
+    #[must_use]
+    pub fn is_columnless(&self) -> bool {
+        self.names.is_empty() && self.columns.is_empty() && !self.paths.is_empty()
+    }
 }
 
 /// What masking does to a classified field, weakest first.

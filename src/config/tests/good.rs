@@ -8,6 +8,7 @@ use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
 use crate::identity::{Algorithm, ClaimNames};
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
@@ -133,11 +134,14 @@ modules:
     upstream: billing
     unmaskable: [Application/PDF]
     json: strict
+    csv: { delimiter: "|" }
+    charset: windows-1252
     routes:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
   d: { headers: [X-A], mask: redact }
+  e: { columns: [" Phone No ", iban] }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
@@ -231,6 +235,14 @@ fn a_policy_is_typed() {
     assert!(!modules[1].unmaskable.pass_all);
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].dialect, Dialect::default());
+    assert_eq!(
+        modules[1].dialect,
+        Dialect {
+            delimiter: Delimiter::Pipe,
+            charset: Charset::named("windows-1252").unwrap(),
+        }
+    );
     let route = &modules[0].routes[0];
     assert_eq!(route.methods, [Method::POST, Method::PUT]);
     assert_eq!(route.jurisdiction, Some(Jurisdiction::Fixed(vec!["A".to_owned()])));

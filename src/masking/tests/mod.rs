@@ -1,11 +1,13 @@
 //! Tests of masking as a whole. Every case runs whole, cut at every byte into two chunks, and byte by byte.
 
 mod cases;
+mod csv;
 mod hostile;
 mod lenient;
 mod properties;
 mod rows;
 mod syntax;
+mod tables;
 mod tolerant;
 
 use std::sync::Arc;
@@ -22,7 +24,7 @@ pub(super) struct Masked {
     pub(super) end: Result<(), Unmaskable>,
 }
 
-/// One rule per line: `CLASS names and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
+/// One rule per line: `CLASS names, |columns and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
 /// (`x`) and visible (`v`) say what happens to it.
 pub(super) fn mask(rules: &str) -> Mask {
     let mut actions = Vec::new();
@@ -34,10 +36,11 @@ pub(super) fn mask(rules: &str) -> Mask {
         .enumerate()
     {
         let (class, words) = line.split_once(' ').unwrap();
-        let (paths, names) = words
+        let (paths, names): (Vec<_>, Vec<_>) = words
             .split(' ')
             .map(str::to_owned)
             .partition(|word: &String| word.starts_with('/'));
+        let (columns, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|word| word.starts_with('|'));
         actions.push(match class.to_ascii_lowercase().as_str() {
             "r" => Some(Action::Remove),
             "n" => Some(Action::Null),
@@ -49,6 +52,7 @@ pub(super) fn mask(rules: &str) -> Mask {
         compiled.push(FieldRule {
             class: ClassId(u16::try_from(at).unwrap()),
             names,
+            columns: columns.iter().map(|column| column.replace('|', "")).collect(),
             exact,
             paths,
         });

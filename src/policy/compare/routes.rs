@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::probes::{MAX_PROBES, probes};
 use super::{Change, Effect, Kind, difference, list, role, role_names};
 use crate::call::Call;
+use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
 use crate::policy::parts::{Idempotency, Jurisdiction, Module, Route, Unmaskable};
@@ -367,6 +368,7 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
         tolerant_json,
+        dialect: Dialect { delimiter, charset },
         routes: _,
         // Compared at each route.
         mode: _,
@@ -404,6 +406,16 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
             "no longer masks JSON that is not quite JSON".to_owned(),
         )),
         _ => {}
+    }
+    // What was refused may be read now, and names be found or not.
+    let was = before.dialect;
+    for (what, was, is) in [
+        ("the delimiter of CSV", was.delimiter.word(), delimiter.word()),
+        ("the charset of text", was.charset.name(), charset.name()),
+    ] {
+        if was != is {
+            found.push((Effect::Widens, format!("{what} is `{is}` in place of `{was}`")));
+        }
     }
     let (added, removed) = difference(&before.unmaskable.pass, pass);
     if !added.is_empty() {

@@ -268,6 +268,24 @@ const EDITS: &[(&str, &[Edit])] = &[
             "    forward_token: true\n    path_parameters: allow",
         )],
     ),
+    (
+        "another charset and delimiter",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    csv: { delimiter: \";\" }\n    charset: windows-1252",
+        )],
+    ),
+    (
+        "columns",
+        &[(
+            "    names: [balance]",
+            "    names: [balance]\n    columns: [Saldo, \" IB_AN \"]",
+        )],
+    ),
+    (
+        "a class that had paths alone",
+        &[("    names: [ssn, phone]\n", "    paths: [/ssn]\n")],
+    ),
     ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
     (
         "the same fields in other letters, and one more",
