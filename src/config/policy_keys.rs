@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::body_keys::{CHARSET, CSV};
+use super::body_keys::{CHARSET, CSV, JSON};
 use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
@@ -23,7 +23,6 @@ pub(super) const LATER: &[&str] = &[
     "recertification",
     "recertify_by",
     "controls",
-    "json",
     "revoked",
     "redact_as",
     "require_bound_tokens",
@@ -425,6 +424,11 @@ pub(super) static MODULE: Section = Section {
             "charset",
             Shape::Word(&CHARSET),
             "The charset of text answers whose Content-Type names none; never JSON's. Default: utf-8.",
+        ),
+        optional(
+            "json",
+            Shape::Word(&JSON),
+            "tolerant: JSON with 007, .5, +1, raw tabs and Latin-1 in strings, and trailing commas is masked, too. Default: strict.",
         ),
         optional(
             "mode",

@@ -2,9 +2,9 @@
 //! own.
 //!
 //! [`Selectors`] say which members are classified (one automaton for all classes of a module), a [`Mask`] adds what
-//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON and
-//! strict RFC 4180 CSV in constant memory, and never writes a byte before it knows that the caller may see it. What it
-//! cannot read is [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
+//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON (or
+//! what [`Deviation`] lists beside it) and strict RFC 4180 CSV in constant memory, and never writes a byte before it knows
+//! that the caller may see it. What it cannot read is [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
 //!
 //! A body that its backend compressed is undone by [`coding`] before.
 //!
@@ -33,7 +33,7 @@ use std::sync::Arc;
 use seal::FieldKey;
 
 pub use charset::Charset;
-pub use json::{RowJudge, RowPath, Rows};
+pub use json::{Deviation, RowJudge, RowPath, Rows, Tolerated};
 pub use masker::Masker;
 pub use media::{Delimiter, Dialect, Format, media_type};
 pub use names::fold;

@@ -186,7 +186,14 @@ mod tests {
         ] {
             assert_eq!(FieldKey::secret(&good), Some(SECRET), "{}", good.escape_ascii());
         }
-        for bad in ["", "short", hex.trim_start_matches("30"), &"+f".repeat(32), "====", &"A".repeat(45)] {
+        for bad in [
+            "",
+            "short",
+            hex.trim_start_matches("30"),
+            &"+f".repeat(32),
+            "====",
+            &"A".repeat(45),
+        ] {
             assert_eq!(FieldKey::secret(bad.as_bytes()), None, "{bad}");
         }
     }

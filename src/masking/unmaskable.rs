@@ -29,6 +29,13 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
+    /// In a body that is not UTF-8: a name or a row beyond ASCII, or a byte beyond ASCII right before a backslash, which may be one
+    /// character together.
+    #[error("byte {at}: not UTF-8, and what it says depends on what it is instead")]
+    Charset {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// The grammar (RFC 8259, 2) wants something else.
     #[error("byte {at}: {expected} is expected here")]
     Unexpected {
@@ -121,6 +128,7 @@ impl Unmaskable {
             | Self::Incomplete { at }
             | Self::ByteOrderMark { at }
             | Self::NotUtf8 { at }
+            | Self::Charset { at }
             | Self::Unexpected { at, .. }
             | Self::Control { at }
             | Self::Escape { at }

@@ -107,6 +107,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// JSON that is not quite JSON is masked, too (`json: tolerant`).
+    pub tolerant_json: bool,
     /// How its text answers are written.
     pub dialect: Dialect,
     /// Whether denials hold, on routes that do not say otherwise.

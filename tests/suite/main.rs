@@ -35,6 +35,7 @@ mod scale;
 mod shadow;
 mod tables;
 mod tokens;
+mod tolerant;
 mod tools;
 mod upstream_tls;
 mod views;

@@ -6,6 +6,7 @@ use std::fmt;
 
 use super::rows::{Filter, Way};
 use super::sealing::{Pointer, Sealing};
+use super::tolerance::{Tolerance, Tolerated};
 use super::walk::{At, Frame};
 use crate::masking::names::Scratch;
 use crate::masking::paths::{Hits, Trail};
@@ -18,6 +19,9 @@ pub(super) const UNCUT: usize = usize::MAX;
 
 /// Depth up to which the stack never moves.
 const USUAL_DEPTH: usize = 16;
+
+/// Bytes that a tolerant reader looks through together for some beyond ASCII, to read the others the usual way.
+const PIECE: usize = 1024;
 
 /// How the texts of a body follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,8 @@ pub(in crate::masking) struct Machine {
     hits: Hits,
     pub(super) tally: SmallVec<[u32; 8]>,
     carry: Carry,
+    /// If what is not quite JSON is taken, too. Boxed: few modules ask for it.
+    pub(super) tolerance: Option<Box<Tolerance>>,
     /// Bytes of the body before the chunk at hand.
     pub(super) offset: u64,
     over: Option<Unmaskable>,
@@ -155,9 +161,26 @@ impl Machine {
             scratch: Scratch::default(),
             hits: Hits::new(),
             carry: Carry::default(),
+            tolerance: None,
             offset: 0,
             over: None,
         }
+    }
+
+    /// The same, which takes what is not quite JSON, too.
+    pub(in crate::masking) fn tolerant(mask: Mask, texts: Texts) -> Self {
+        Self {
+            tolerance: Some(Box::default()),
+            ..Self::new(mask, texts)
+        }
+    }
+
+    /// How often what was tolerated so far.
+    pub(in crate::masking) fn tolerated(&self) -> Tolerated {
+        self.tolerance
+            .as_ref()
+            .map(|tolerance| tolerance.tolerated)
+            .unwrap_or_default()
     }
 
     /// Reads a chunk and appends to `out` what the caller may see of it.
@@ -168,7 +191,11 @@ impl Machine {
         if let Some(over) = self.over {
             return Err(over);
         }
-        self.decode(chunk, out).inspect_err(|fault| self.end(*fault))
+        let read = match self.tolerance {
+            None => self.decode(chunk, out),
+            Some(_) => self.decode_tolerant(chunk, out),
+        };
+        read.inspect_err(|fault| self.end(*fault))
     }
 
     /// Says that the body has ended.
@@ -239,6 +266,18 @@ impl Machine {
         } else {
             Ok(())
         }
+    }
+
+    /// Lets all bytes through: where they may stand is the grammar's to say.
+    fn decode_tolerant(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let size = if chunk.is_ascii() { chunk.len() } else { PIECE };
+        for piece in chunk.chunks(size.max(1)) {
+            if let Some(tolerance) = &mut self.tolerance {
+                tolerance.plain = piece.is_ascii();
+            }
+            self.run(piece, out)?;
+        }
+        Ok(())
     }
 
     fn run(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {

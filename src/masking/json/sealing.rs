@@ -112,11 +112,11 @@ impl Machine {
 }
 
 /// What is hashed of a value, so that one customer is one hash however its id is written: a string is its text, anything
-/// else its own bytes. A string that is no text (a lone surrogate) is its own bytes too.
+/// else its own bytes. A string that is no text (a lone surrogate, a byte that is not UTF-8) is its own bytes too.
 fn text(value: &[u8]) -> Vec<u8> {
     let mut plain = String::new();
     match value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) {
-        Some(raw) if unescape(raw, &mut plain) => plain.into_bytes(),
+        Some(raw) if std::str::from_utf8(raw).is_ok() && unescape(raw, &mut plain) => plain.into_bytes(),
         _ => value.to_vec(),
     }
 }

@@ -45,6 +45,13 @@ impl Machine {
             && self.filter.is_none()
             && self.sealing.is_none()
             && self.pointer.is_none()
+            && self.is_plain()
+    }
+
+    /// A tolerant reader looks at every byte beyond ASCII.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.tolerance.as_ref().is_none_or(|tolerance| tolerance.plain)
     }
 
     /// Goes as far as the body is ordinary.
@@ -254,7 +261,11 @@ fn value(chunk: &[u8], at: &mut usize, lines: bool) -> Value {
         }
         b'-' | b'0'..=b'9' => match usual_number(chunk, *at) {
             Some(end) => return Value::Ends(end),
-            None => number(chunk, &mut end, &mut Number::start(byte)) == Ok(true),
+            // More digits after a zero are a fault, or tolerated: `walk` knows.
+            None => {
+                let whole = number(chunk, &mut end, &mut Number::start(byte)) == Ok(true);
+                whole && !chunk.get(end).is_some_and(u8::is_ascii_digit)
+            }
         },
         b'{' => return Value::Opens { array: false },
         b'[' => return Value::Opens { array: true },

@@ -255,6 +255,13 @@ const EDITS: &[(&str, &[Edit])] = &[
         &[("unmaskable: [application/pdf]", "unmaskable: pass")],
     ),
     (
+        "JSON that is not quite JSON is masked, too",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    json: tolerant",
+        )],
+    ),
+    (
         "the backend gets the token",
         &[(
             "    unmaskable: [application/pdf]",
