@@ -6,6 +6,7 @@ mod hostile;
 mod lenient;
 mod properties;
 mod rows;
+mod sealed;
 mod syntax;
 mod tables;
 mod tolerant;
@@ -25,7 +26,7 @@ pub(super) struct Masked {
 }
 
 /// One rule per line: `CLASS names, |columns and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
-/// (`x`) and visible (`v`) say what happens to it.
+/// (`x`), `h`ash, `e`ncrypt and visible (`v`) say what happens to it.
 pub(super) fn mask(rules: &str) -> Mask {
     let mut actions = Vec::new();
     let mut compiled = Vec::new();
@@ -45,6 +46,8 @@ pub(super) fn mask(rules: &str) -> Mask {
             "r" => Some(Action::Remove),
             "n" => Some(Action::Null),
             "x" => Some(Action::Redact("\"[REDACTED]\"".into())),
+            "h" => Some(Action::Hash(sealed::key())),
+            "e" => Some(Action::Encrypt(sealed::key())),
             "v" => None,
             other => panic!("{other}"),
         });
