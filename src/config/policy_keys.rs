@@ -24,7 +24,6 @@ pub(super) const LATER: &[&str] = &[
     "recertify_by",
     "controls",
     "revoked",
-    "redact_as",
     "require_bound_tokens",
 ];
 

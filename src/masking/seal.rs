@@ -75,7 +75,11 @@ impl FieldKey {
     /// Reads a secret as a file has it: 32 bytes, or these in hexadecimal or base64, with a line end or without.
     #[must_use]
     pub fn secret(file: &[u8]) -> Option<[u8; SECRET_BYTES]> {
-        if let Ok(raw) = file.try_into() {
+        // 31 letters and a line end are a text that somebody cut short, not a key.
+        let text_line = file.is_ascii() && file.last() == Some(&b'\n');
+        if let Ok(raw) = file.try_into()
+            && !text_line
+        {
             return Some(raw);
         }
         let text = std::str::from_utf8(file).ok()?.trim_end_matches(['\r', '\n']);

@@ -32,6 +32,7 @@ mod reload;
 mod requests;
 mod rows;
 mod scale;
+mod sealed;
 mod shadow;
 mod tables;
 mod tokens;

@@ -140,8 +140,11 @@ modules:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
-  d: { headers: [X-A], mask: redact }
+  d: { headers: [X-A], mask: redact, redact_as: withheld }
   e: { columns: [" Phone No ", iban] }
+  f: { names: [customer], mask: hash, key: k1 }
+field_keys:
+  k1: { file: keys/field.key }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
