@@ -1,10 +1,11 @@
-//! The keys of policy files that say how a module's text answers are written.
+//! The keys of policy files that say how a module's answers are written.
 
 use super::policy_keys::words;
 use super::shape::{Section, Shape, Words, required};
 use crate::masking::{Charset, Delimiter};
 
 static DELIMITER: Words = words("delimiter", Delimiter::WORDS, &[]);
+pub(super) static JSON: Words = words("setting", &["strict", "tolerant"], &[]);
 pub(super) static CHARSET: Words = words("charset", Charset::NAMES, &[]);
 
 /// `csv` of a module.

@@ -10,6 +10,7 @@
 mod addresses;
 mod analysis;
 mod body_keys;
+mod class_keys;
 mod classes;
 mod conditions;
 mod environment;

@@ -74,6 +74,7 @@ fn module<'a>(
         path_parameters: own.text("path_parameters").is_some_and(|text| text.text == "allow"),
         forward_token: own.flag("forward_token").unwrap_or(false),
         unmaskable: unmaskable(&own),
+        tolerant_json: own.text("json").is_some_and(|text| text.text == "tolerant"),
         dialect: dialect(&own),
         mode,
         routes,

@@ -174,10 +174,12 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
+    let tolerant = permit.module().is_some_and(|module| module.tolerant_json);
     match Format::of(content_type, dialect(permit)) {
         Some(Format::Csv(_) | Format::Tsv(_)) if let Some(class) = columnless(&view.mask, permit) => Err(unmaskable(
             format!("class `{class}` is hidden from the caller and has `paths` alone, which say nothing of columns"),
         )),
+        Some(format) if tolerant => Ok(Some(Masker::tolerant(view.mask, format))),
         Some(format) => Ok(Some(Masker::new(view.mask, format))),
         None if passes(content_type, permit) => Ok(None),
         None => {

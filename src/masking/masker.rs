@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Format, Mask, Unmaskable};
+use super::{Format, Mask, Tolerated, Unmaskable};
 use super::{csv, json, xml};
 
 /// Masks one body, fed in chunks of any size; how it is chunked never shows in what comes out.
@@ -38,6 +38,16 @@ impl Masker {
         })
     }
 
+    /// One that takes JSON that is not quite JSON, too: what [`Deviation`](super::Deviation) lists, and nothing else. Other
+    /// formats are read as ever.
+    pub fn tolerant(mask: Mask, format: Format) -> Self {
+        Self(match format {
+            Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
+            Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
+            Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
+        })
+    }
+
     /// Reads a chunk and appends to `out` what the caller may see of it.
     ///
     /// # Errors
@@ -69,6 +79,14 @@ impl Masker {
             Engine::Json(machine) => machine.tally(),
             Engine::Csv(machine) => machine.tally(),
             Engine::Xml(machine) => machine.tally(),
+        }
+    }
+
+    /// How often what was tolerated, in the order of [`Deviation::ALL`](super::Deviation::ALL); also in what did not go out.
+    pub fn tolerated(&self) -> Tolerated {
+        match &self.0 {
+            Engine::Json(machine) => machine.tolerated(),
+            Engine::Csv(_) | Engine::Xml(_) => Tolerated::default(),
         }
     }
 

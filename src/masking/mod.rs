@@ -2,9 +2,10 @@
 //! own.
 //!
 //! [`Selectors`] say which members are classified (one automaton for all classes of a module), a [`Mask`] adds what
-//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON,
-//! strict RFC 4180 CSV and XML 1.0 without document types in constant memory, and never writes a byte before it knows that the caller may see it. What it
-//! cannot read is [`Unmaskable`]; the answer is then cut, never completed (invariant 7).
+//! one caller may not see, and a [`Masker`] is fed the answer in chunks of any size. It reads strict RFC 8259 JSON (or
+//! what [`Deviation`] lists beside it), strict RFC 4180 CSV and XML 1.0 without document types in constant memory, and
+//! never writes a byte before it knows that the caller may see it. What it cannot read is [`Unmaskable`]; the answer is then
+//! cut, never completed (invariant 7).
 //!
 //! A body that its backend compressed is undone by [`coding`] before.
 //!
@@ -21,6 +22,7 @@ mod masker;
 mod media;
 mod names;
 mod paths;
+pub mod seal;
 mod selectors;
 #[cfg(test)]
 mod tests;
@@ -31,8 +33,10 @@ mod xml;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use seal::FieldKey;
+
 pub use charset::Charset;
-pub use json::{RowJudge, RowPath, Rows};
+pub use json::{Deviation, RowJudge, RowPath, Rows, Tolerated};
 pub use masker::Masker;
 pub use media::{Delimiter, Dialect, Format, media_type};
 pub use names::fold;
@@ -65,7 +69,7 @@ pub const MAX_PATH_STEPS: usize = 1024;
 pub struct ClassId(pub u16);
 
 /// What happens to a value that a caller may not see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Action {
     /// The member goes, name and all; so does an array's element.
     Remove,
@@ -73,7 +77,25 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
+    /// The value's envelope stands in its place, as a string. Of CSV the column goes, of XML the element or the attribute.
+    Encrypt(Arc<FieldKey>),
+    /// The value's hash stands in its place, as a string. Of CSV the column goes, of XML the element or the attribute.
+    Hash(Arc<FieldKey>),
 }
+
+impl PartialEq for Action {
+    /// Keys are told apart by where they are.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Remove, Self::Remove) | (Self::Null, Self::Null) => true,
+            (Self::Redact(one), Self::Redact(two)) => one == two,
+            (Self::Encrypt(one), Self::Encrypt(two)) | (Self::Hash(one), Self::Hash(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Action {}
 
 impl Action {
     /// The text that stands in place of a value where there is no JSON: what the action puts there, without its quotes.
@@ -83,7 +105,7 @@ impl Action {
                 Ok(text) => text.into(),
                 Err(_) => Cow::Borrowed(literal),
             },
-            Self::Null | Self::Remove => "".into(),
+            Self::Null | Self::Remove | Self::Hash(_) | Self::Encrypt(_) => "".into(),
         }
     }
 }
@@ -97,6 +119,8 @@ pub struct Mask {
     pub actions: Arc<[Option<Action>]>,
     /// Which elements of which arrays this caller may see; absent = all that are not classified.
     pub rows: Option<Rows>,
+    /// Where the answer comes from: envelopes open there only.
+    pub route: Arc<str>,
 }
 
 impl Mask {

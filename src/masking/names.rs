@@ -181,7 +181,7 @@ impl Sieve {
 
 /// Unescapes a name that the scanner has checked. `false`: a lone surrogate, which no name of a policy can hold, so
 /// that it is nobody's name.
-fn unescape(raw: &[u8], plain: &mut String) -> bool {
+pub(super) fn unescape(raw: &[u8], plain: &mut String) -> bool {
     plain.clear();
     let text = String::from_utf8_lossy(raw);
     let mut rest = text.chars();

@@ -30,6 +30,13 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
+    /// In a body that is not UTF-8: a name or a row beyond ASCII, or a byte beyond ASCII right before a backslash, which may be one
+    /// character together.
+    #[error("byte {at}: not UTF-8, and what it says depends on what it is instead")]
+    Charset {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// The grammar (RFC 8259, 2) wants something else.
     #[error("byte {at}: {expected} is expected here")]
     Unexpected {
@@ -90,6 +97,30 @@ pub enum Unmaskable {
         /// What is wrong.
         fault: XmlFault,
     },
+    /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
+    #[error(
+        "byte {at}: a value to be hashed or encrypted is longer than {} bytes",
+        super::seal::MAX_SEALED
+    )]
+    LongValue {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_POINTER`](super::seal::MAX_POINTER).
+    #[error(
+        "byte {at}: the path of a value to be encrypted is longer than {} bytes",
+        super::seal::MAX_POINTER
+    )]
+    LongPath {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// There is no randomness, or the library refuses.
+    #[error("byte {at}: the value that starts here could not be hashed or encrypted")]
+    NotSealed {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// More than [`MAX_HELD`](super::MAX_HELD).
     #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
     LongSpace {
@@ -106,6 +137,7 @@ impl Unmaskable {
             | Self::Incomplete { at }
             | Self::ByteOrderMark { at }
             | Self::NotUtf8 { at }
+            | Self::Charset { at }
             | Self::Unexpected { at, .. }
             | Self::Control { at }
             | Self::Escape { at }
@@ -115,6 +147,9 @@ impl Unmaskable {
             | Self::LongRow { at }
             | Self::Csv { at, .. }
             | Self::Xml { at, .. }
+            | Self::LongValue { at }
+            | Self::LongPath { at }
+            | Self::NotSealed { at }
             | Self::LongSpace { at } => at,
         }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
+use crate::masking::seal::FieldKey;
 use crate::masking::{Dialect, RowPath};
 
 /// Index of a role in [`Parts::roles`].
@@ -106,6 +107,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// JSON that is not quite JSON is masked, too (`json: tolerant`).
+    pub tolerant_json: bool,
     /// How its text answers are written.
     pub dialect: Dialect,
     /// Whether denials hold, on routes that do not say otherwise.
@@ -240,6 +243,10 @@ pub struct FieldClass {
     pub never_to: Vec<RoleId>,
     /// What happens to the field.
     pub mask: MaskAction,
+    /// The text in place of a redacted value; absent = `[REDACTED]`.
+    pub redact_as: Option<String>,
+    /// What hashes or encrypts it. Without one, what should be hashed or encrypted is removed.
+    pub key: Option<FieldKeyRef>,
     /// Modules it applies in; absent = everywhere.
     pub modules: Option<Vec<ModuleId>>,
     /// Where it stands.
@@ -254,9 +261,25 @@ impl FieldClass {
     }
 }
 
-/// What masking does to a classified field, weakest first.
+/// A key that hashes or encrypts fields. Two are one if they have one name.
+#[derive(Clone, Debug)]
+pub struct FieldKeyRef(pub Arc<FieldKey>);
+
+impl PartialEq for FieldKeyRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for FieldKeyRef {}
+
+/// What masking does to a classified field, weakest first: hashes can be compared, envelopes be opened by who has the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MaskAction {
+    /// The value's keyed hash in its place.
+    Hash,
+    /// The value's envelope in its place.
+    Encrypt,
     /// `"[REDACTED]"` in place of the value.
     Redact,
     /// `null` in place of the value.
@@ -271,6 +294,8 @@ impl MaskAction {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Hash => "hash",
+            Self::Encrypt => "encrypt",
             Self::Redact => "redact",
             Self::Null => "null",
             Self::Remove => "remove",

@@ -122,6 +122,7 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    json: tolerant
     mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
@@ -132,14 +133,18 @@ modules:
     prefix: /
     upstream: billing
     unmaskable: [Application/PDF]
+    json: strict
     csv: { delimiter: "|" }
     charset: windows-1252
     routes:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
-  d: { headers: [X-A], mask: redact }
+  d: { headers: [X-A], mask: redact, redact_as: withheld }
   e: { columns: [" Phone No ", iban] }
+  f: { names: [customer], mask: hash, key: k1 }
+field_keys:
+  k1: { file: keys/field.key }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
@@ -229,6 +234,7 @@ fn a_policy_is_typed() {
     assert_eq!(modules[0].upstream.0, 1);
     assert_eq!(modules[0].prefixes.len(), 2);
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
+    assert!(modules[0].tolerant_json && !modules[1].tolerant_json);
     assert!(!modules[1].unmaskable.pass_all);
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);

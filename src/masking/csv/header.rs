@@ -104,7 +104,8 @@ impl Header {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Fate::Redact(class),
                 Some(Some(Action::Null)) => Fate::Null,
-                Some(Some(Action::Remove)) | None => Fate::Remove,
+                // A column cannot be hashed field by field yet, so it goes.
+                Some(Some(Action::Remove | Action::Hash(_) | Action::Encrypt(_))) | None => Fate::Remove,
             };
             strictest = strictest.max(fate);
             if let Some(count) = self.masked.get_mut(usize::from(class)) {

@@ -80,7 +80,8 @@ impl Judge {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Cut::Redact(class),
                 Some(Some(Action::Null)) => Cut::Null,
-                Some(Some(Action::Remove)) | None => Cut::Remove,
+                // Neither is hashed or encrypted yet, so it goes.
+                Some(Some(Action::Remove | Action::Hash(_) | Action::Encrypt(_))) | None => Cut::Remove,
             };
             strictest = strictest.max(Some(cut));
             if let Some(count) = self.tally.get_mut(usize::from(class)) {

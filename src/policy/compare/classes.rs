@@ -62,6 +62,8 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
         visible_to,
         never_to: _,
         mask,
+        redact_as,
+        key,
         modules: _,
         origin: _,
     } = &after.class.class;
@@ -130,6 +132,15 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
         ),
         std::cmp::Ordering::Equal => {}
+    }
+    if *redact_as != old.redact_as {
+        say(
+            Effect::Neutral,
+            "another text stands in place of a redacted value".into(),
+        );
+    }
+    if *key != old.key {
+        say(Effect::Widens, "another key hashes or encrypts it".into());
     }
     let (was, is) = (before.modules(), after.modules());
     let both = common_modules(before.policy, after.policy);

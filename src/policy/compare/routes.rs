@@ -367,6 +367,7 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         path_parameters,
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
+        tolerant_json,
         dialect: Dialect { delimiter, charset },
         routes: _,
         // Compared at each route.
@@ -396,6 +397,15 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
             (true, false) => found.push((Effect::Narrows, format!("no longer: {what}"))),
             _ => {}
         }
+    }
+    // Who sees what is the same; more answers can be masked, or fewer.
+    match (before.tolerant_json, *tolerant_json) {
+        (false, true) => found.push((Effect::Neutral, "masks JSON that is not quite JSON, too".to_owned())),
+        (true, false) => found.push((
+            Effect::Neutral,
+            "no longer masks JSON that is not quite JSON".to_owned(),
+        )),
+        _ => {}
     }
     // What was refused may be read now, and names be found or not.
     let was = before.dialect;

@@ -26,7 +26,17 @@ pub(crate) fn run(data: &[u8]) {
     let whole = masked(&mask, format, [body]);
     let size = usize::from(size % 17) + 1;
     assert_eq!(masked(&mask, format, body.chunks(size)), whole, "chunks of {size}");
+    let tolerant = || Masker::tolerant(mask.clone(), format);
+    let lenient = fed(tolerant(), [body]);
+    assert_eq!(
+        fed(tolerant(), body.chunks(size)),
+        lenient,
+        "tolerant, chunks of {size}"
+    );
     let (out, sound) = whole;
+    if sound {
+        assert_eq!(lenient, (out.clone(), true), "tolerant");
+    }
     if format == Format::JsonLines {
         return;
     }
@@ -56,11 +66,15 @@ fn mask(action: Action, with_paths: bool) -> Mask {
         selectors: Arc::new(Selectors::compile(&[rule]).unwrap()),
         actions: [Some(action)].into(),
         rows: None,
+        route: "".into(),
     }
 }
 
 fn masked<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Item = &'c [u8]>) -> (Vec<u8>, bool) {
-    let mut masker = Masker::new(mask.clone(), format);
+    fed(Masker::new(mask.clone(), format), chunks)
+}
+
+fn fed<'c>(mut masker: Masker, chunks: impl IntoIterator<Item = &'c [u8]>) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
     let fed = chunks.into_iter().try_for_each(|chunk| masker.feed(chunk, &mut out));
     let sound = fed.and_then(|()| masker.finish(&mut out)).is_ok();
