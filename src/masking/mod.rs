@@ -77,9 +77,9 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
-    /// The value's envelope stands in its place, as a string. Of CSV the column goes, of XML the element or the attribute.
+    /// The value's envelope stands in its place, as a string. Of XML the element or the attribute goes.
     Encrypt(Arc<FieldKey>),
-    /// The value's hash stands in its place, as a string. Of CSV the column goes, of XML the element or the attribute.
+    /// The value's hash stands in its place, as a string. Of XML the element or the attribute goes.
     Hash(Arc<FieldKey>),
 }
 
