@@ -42,7 +42,7 @@ pub(super) static CLASS: Section = Section {
         optional(
             "names",
             Shape::Some(&Shape::Text(&LINE)),
-            "Names of members, at any depth, and of CSV columns; case, _ and - do not matter.",
+            "Names of members, XML elements and attributes, at any depth, and of CSV columns; case, _ and - do not matter.",
         ),
         optional(
             "columns",

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Format, Mask, Tolerated, Unmaskable};
-use super::{csv, json};
+use super::{csv, json, xml};
 
 /// Masks one body, fed in chunks of any size; how it is chunked never shows in what comes out.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub struct Masker(Engine);
 enum Engine {
     Json(json::Machine),
     Csv(csv::Machine),
+    Xml(xml::Machine),
 }
 
 impl fmt::Debug for Engine {
@@ -20,6 +21,7 @@ impl fmt::Debug for Engine {
         match self {
             Self::Json(machine) => machine.fmt(f),
             Self::Csv(machine) => machine.fmt(f),
+            Self::Xml(machine) => machine.fmt(f),
         }
     }
 }
@@ -32,6 +34,7 @@ impl Masker {
             Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
             Format::Csv(dialect) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::csv(dialect))),
             Format::Tsv(charset) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::tsv(charset))),
+            Format::Xml(charset) => Engine::Xml(xml::Machine::new(mask, charset)),
         })
     }
 
@@ -41,7 +44,7 @@ impl Masker {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
             Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
-            Format::Csv(_) | Format::Tsv(_) => return Self::new(mask, format),
+            Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
         })
     }
 
@@ -53,6 +56,7 @@ impl Masker {
         match &mut self.0 {
             Engine::Json(machine) => machine.feed(chunk, out),
             Engine::Csv(machine) => machine.feed(chunk, out),
+            Engine::Xml(machine) => machine.feed(chunk, out),
         }
     }
 
@@ -64,6 +68,7 @@ impl Masker {
         match &mut self.0 {
             Engine::Json(machine) => machine.finish(out),
             Engine::Csv(machine) => machine.finish(out),
+            Engine::Xml(machine) => machine.finish(),
         }
     }
 
@@ -73,6 +78,7 @@ impl Masker {
         match &self.0 {
             Engine::Json(machine) => machine.tally(),
             Engine::Csv(machine) => machine.tally(),
+            Engine::Xml(machine) => machine.tally(),
         }
     }
 
@@ -80,7 +86,7 @@ impl Masker {
     pub fn tolerated(&self) -> Tolerated {
         match &self.0 {
             Engine::Json(machine) => machine.tolerated(),
-            Engine::Csv(_) => Tolerated::default(),
+            Engine::Csv(_) | Engine::Xml(_) => Tolerated::default(),
         }
     }
 
@@ -88,7 +94,7 @@ impl Masker {
     pub fn dropped(&self) -> u32 {
         match &self.0 {
             Engine::Json(machine) => machine.dropped(),
-            Engine::Csv(_) => 0,
+            Engine::Csv(_) | Engine::Xml(_) => 0,
         }
     }
 
@@ -98,6 +104,7 @@ impl Masker {
         match &self.0 {
             Engine::Json(machine) => machine.held(),
             Engine::Csv(machine) => machine.held(),
+            Engine::Xml(machine) => machine.held(),
         }
     }
 }

@@ -13,9 +13,11 @@ pub enum Format {
     Csv(Dialect),
     /// The same with tabs: `text/tab-separated-values`.
     Tsv(Charset),
+    /// One XML document: `application/xml`, `text/xml`, and any subtype that ends in `+xml` (RFC 7303).
+    Xml(Charset),
 }
 
-/// What a module says of its text bodies, since their `Content-Type` does not. JSON is none of them.
+/// What a module says of its text bodies, since their `Content-Type` does not. JSON is none of them; XML has a charset only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dialect {
     /// What stands between the fields of CSV.
@@ -103,12 +105,17 @@ impl Format {
                 };
                 return (headed && is_in(dialect.charset)).then_some(format);
             }
+            "application/xml" | "text/xml" => return is_in(dialect.charset).then_some(Self::Xml(dialect.charset)),
             "application/json" => Self::Json,
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
                 Self::JsonLines
             }
             other => {
                 let (_, subtype) = other.split_once('/')?;
+                if let Some(facets) = subtype.strip_suffix("+xml") {
+                    let sound = !facets.is_empty() && is_in(dialect.charset);
+                    return sound.then_some(Self::Xml(dialect.charset));
+                }
                 let facets = subtype.strip_suffix("+json")?;
                 (!facets.is_empty()).then_some(Self::Json)?
             }
@@ -346,6 +353,39 @@ mod tests {
         }
         for word in Delimiter::WORDS {
             assert_eq!(Delimiter::named(word).map(Delimiter::word), Some(*word));
+        }
+    }
+
+    #[test]
+    fn a_document_is_read_in_the_charset_of_its_module() {
+        let latin = dialect("iso-8859-1", Delimiter::Comma);
+        let plain = Dialect::default();
+        for (field, dialect, read) in [
+            ("application/xml", plain, true),
+            ("text/xml", plain, true),
+            ("TEXT/XML; Charset=\"UTF-8\"", plain, true),
+            ("application/soap+xml; charset=utf-8; action=\"urn:x\"", plain, true),
+            ("application/vnd.city+XML", plain, true),
+            ("image/svg+xml", plain, true),
+            ("application/xml", latin, true),
+            ("text/xml;charset=latin1", latin, true),
+            ("application/atom+xml;charset=ISO-8859-1", latin, true),
+            ("text/xml;charset=utf-8", latin, false),
+            ("application/soap+xml;charset=utf-8", latin, false),
+            ("text/xml;charset=iso-8859-1", plain, false),
+            ("application/soap+xml;charset=utf-16", plain, false),
+            ("application/xml;charset=utf-16", plain, false),
+            ("application/xml;charset=us-ascii", plain, false),
+            ("application/xml;charset=utf-8;charset=utf-8", plain, false),
+            ("application/+xml", plain, false),
+            ("application/xml-dtd", plain, false),
+            ("application/xml-external-parsed-entity", plain, false),
+            ("application/xhtml", plain, false),
+            ("application/json+xml+zip", plain, false),
+            ("xml", plain, false),
+        ] {
+            let format = read.then_some(Format::Xml(dialect.charset));
+            assert_eq!(Format::of(field.as_bytes(), dialect), format, "{field}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why an answer cannot be masked, in words for an operator. Nothing of the body is ever in it, only a place.
 
 pub use super::csv::CsvFault;
+pub use super::xml::XmlFault;
 
 /// The answer is not what it is said to be, or cannot be read in one way only. Every variant says where: bytes from the body's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +89,14 @@ pub enum Unmaskable {
         /// What is wrong.
         fault: CsvFault,
     },
+    /// Not XML, or XML that cannot be masked for this caller.
+    #[error("byte {at}: {fault}")]
+    Xml {
+        /// Offset in bytes.
+        at: u64,
+        /// What is wrong.
+        fault: XmlFault,
+    },
     /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
     #[error(
         "byte {at}: a value to be hashed or encrypted is longer than {} bytes",
@@ -137,6 +146,7 @@ impl Unmaskable {
             | Self::NotRows { at }
             | Self::LongRow { at }
             | Self::Csv { at, .. }
+            | Self::Xml { at, .. }
             | Self::LongValue { at }
             | Self::LongPath { at }
             | Self::NotSealed { at }

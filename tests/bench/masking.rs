@@ -1,5 +1,5 @@
-//! How fast masking is, beside the obvious way: parse into a tree or into records, drop members or
-//! columns, print it again.
+//! How fast masking is, beside the obvious way: parse into a tree, into records or into
+//! events, drop members, columns or elements, print it again.
 //!
 //! `cargo bench --bench masking` prints a table; without `--bench` (as `cargo test --all-targets` runs it) every row
 //! is run once, to see that it works.
@@ -9,10 +9,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quick_xml::events::{BytesStart, Event};
 use serde_json::Value;
 use simd_json::prelude::Writable as _;
 use sonic_rs::JsonValueMutTrait as _;
-use tollgate::masking::{Action, ClassId, Dialect, FieldRule, Format, Mask, Masker, Selectors};
+use tollgate::masking::{Action, Charset, ClassId, Dialect, FieldRule, Format, Mask, Masker, Selectors};
 
 /// As a body comes off a socket.
 const CHUNK: usize = 16 * 1024;
@@ -87,6 +88,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (name, body, mask) in &tables {
         let masking = masked(time, body, mask, Format::Csv(Dialect::default()))?;
         let read_and_written = measure(time, || drop_columns(black_box(body.as_bytes())))?;
+        row(name, body.len(), masking, read_and_written);
+    }
+    let documents = [
+        ("XML, elements, 4 MB", elements(12_000), &by_name),
+        ("XML, attributes, 3 MB", attributes(20_000), &by_name),
+        ("XML, with paths", elements(12_000), &by_path),
+    ];
+    head("quick-xml");
+    for (name, body, mask) in &documents {
+        let masking = masked(time, body, mask, Format::Xml(Charset::Utf8))?;
+        let read_and_written = measure(time, || drop_elements(black_box(body)))?;
         row(name, body.len(), masking, read_and_written);
     }
     Ok(())
@@ -210,6 +222,68 @@ fn drop_members(value: &mut Value) {
         Value::Array(elements) => elements.iter_mut().for_each(drop_members),
         _ => {}
     }
+}
+
+/// The same with a reader and a writer of events.
+fn drop_elements(body: &str) -> Result<(), Box<dyn Error>> {
+    let mut reader = quick_xml::Reader::from_str(body);
+    let mut writer = quick_xml::Writer::new(Vec::with_capacity(body.len()));
+    loop {
+        match reader.read_event()? {
+            Event::Eof => break,
+            Event::Start(tag) if is_named(tag.local_name().as_ref()) => {
+                reader.read_to_end(tag.name())?;
+            }
+            Event::Empty(tag) if is_named(tag.local_name().as_ref()) => {}
+            Event::Start(tag) => writer.write_event(Event::Start(without_attributes(&tag)?))?,
+            Event::Empty(tag) => writer.write_event(Event::Empty(without_attributes(&tag)?))?,
+            event => writer.write_event(event)?,
+        }
+    }
+    black_box(writer.into_inner());
+    Ok(())
+}
+
+fn is_named(name: &str) -> bool {
+    NAMES.contains(&name)
+}
+
+fn without_attributes(tag: &BytesStart<'_>) -> Result<BytesStart<'static>, Box<dyn Error>> {
+    let mut stays = BytesStart::new(tag.name().as_ref().to_owned());
+    for attribute in tag.attributes() {
+        let attribute = attribute?;
+        if !is_named(attribute.key.local_name().as_ref()) {
+            stays.push_attribute(attribute);
+        }
+    }
+    Ok(stays)
+}
+
+/// Accounts as elements.
+fn elements(rows: usize) -> String {
+    let mut text = String::from("<?xml version=\"1.0\"?>\n<b:accounts xmlns:b=\"urn:b\">\n");
+    for at in 0..rows {
+        text.push_str(&format!(
+            "  <b:account id=\"A-{at}\">\n    <b:customer><b:name>O&apos;Neill, Dana {at}</b:name><b:ssn>078-05-{at:04}</b:ssn>\
+             <b:address>1 Main Street, Springfield</b:address></b:customer>\n    <b:balance currency=\"USD\">{at}.50</b:balance>\n\
+             <b:subsidy_tier>T{}</b:subsidy_tier>\n    <b:status>open</b:status>\n  </b:account>\n",
+            at % 5
+        ));
+    }
+    text + "</b:accounts>\n"
+}
+
+/// The same as attributes.
+fn attributes(rows: usize) -> String {
+    let mut text = String::from("<accounts>");
+    for at in 0..rows {
+        text.push_str(&format!(
+            "<account id=\"A-{at}\" name=\"Dana {at}\" ssn=\"078-05-{at:04}\" balance=\"{at}.50\" currency=\"USD\" \
+             subsidy_tier=\"T{}\" status=\"open\" opened=\"2026-01-01\"/>",
+            at % 5
+        ));
+    }
+    text + "</accounts>"
 }
 
 /// The same with a reader and a writer of records.

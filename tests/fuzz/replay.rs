@@ -12,6 +12,9 @@ mod path;
 #[path = "targets/csv.rs"]
 mod tables;
 
+#[path = "targets/xml.rs"]
+mod documents;
+
 /// Changed inputs for each target.
 const CHANGES: usize = 20_000;
 
@@ -28,6 +31,11 @@ fn json() {
 #[test]
 fn path() {
     replay("path", path::run);
+}
+
+#[test]
+fn xml() {
+    replay("xml", documents::run);
 }
 
 fn replay(target: &str, run: fn(&[u8])) {

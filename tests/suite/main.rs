@@ -40,3 +40,4 @@ mod tolerant;
 mod tools;
 mod upstream_tls;
 mod views;
+mod xml;

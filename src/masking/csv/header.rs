@@ -1,7 +1,6 @@
 //! The first record: which columns are hidden from this caller, and what stands in the place of their fields.
 
 use smallvec::SmallVec;
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use super::sealing::Seal;
@@ -154,7 +153,8 @@ impl Header {
                 Fate::Null => Way::Put(field("", grammar, kept == 1)),
                 Fate::Redact(class) => {
                     let action = mask.actions.get(usize::from(class)).and_then(Option::as_ref);
-                    Way::Put(field(&replacement(action), grammar, kept == 1))
+                    let text = action.map(Action::text).unwrap_or_default();
+                    Way::Put(field(&text, grammar, kept == 1))
                 }
             };
             let before = lead;
@@ -194,17 +194,6 @@ fn name(raw: &[u8], grammar: Grammar, first: bool) -> Result<String, CsvFault> {
         }
     }
     Ok(name)
-}
-
-/// The text that stands in place of a field: what the action puts in JSON, without its quotes.
-fn replacement(action: Option<&Action>) -> Cow<'_, str> {
-    match action {
-        Some(Action::Redact(literal)) => match serde_json::from_str::<String>(literal) {
-            Ok(text) => text.into(),
-            Err(_) => Cow::Borrowed(literal),
-        },
-        Some(_) | None => "".into(),
-    }
 }
 
 /// A field with this text, quoted if it has to be. The one field of a record is never nothing: that would be a blank
@@ -277,7 +266,7 @@ mod tests {
             (Action::Redact("0".into()), "0"),
             (Action::Null, ""),
         ] {
-            assert_eq!(replacement(Some(&action)), text);
+            assert_eq!(action.text(), text);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod cases;
 mod csv;
+mod documents;
 mod hostile;
 mod lenient;
 mod properties;
@@ -9,7 +10,9 @@ mod rows;
 mod sealed;
 mod syntax;
 mod tables;
+mod tags;
 mod tolerant;
+mod xml;
 
 use std::sync::Arc;
 
