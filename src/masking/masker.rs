@@ -27,6 +27,7 @@ impl Masker {
     pub fn new(mask: Mask, format: Format) -> Self {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::new(mask, json::Texts::One)),
+            Format::JsonSequence => Engine::Json(json::Machine::new(mask, json::Texts::Sequence)),
             Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
         })
     }

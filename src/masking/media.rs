@@ -7,6 +7,9 @@ pub enum Format {
     Json,
     /// One JSON text per line; blank lines count for nothing.
     JsonLines,
+    /// JSON texts, each after an RS and before an LF: `application/json-seq` (RFC 7464), and any subtype that ends in
+    /// `+json-seq` (RFC 8091).
+    JsonSequence,
 }
 
 impl Format {
@@ -25,10 +28,16 @@ impl Format {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
                 Some(Self::JsonLines)
             }
+            "application/json-seq" => Some(Self::JsonSequence),
             other => {
                 let (_, subtype) = other.split_once('/')?;
-                let facets = subtype.strip_suffix("+json")?;
-                (!facets.is_empty()).then_some(Self::Json)
+                let (facets, suffix) = subtype.rsplit_once('+')?;
+                match suffix {
+                    _ if facets.is_empty() => None,
+                    "json" => Some(Self::Json),
+                    "json-seq" => Some(Self::JsonSequence),
+                    _ => None,
+                }
             }
         }
     }
@@ -130,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_media_type_is_read_strictly() {
-        use Format::{Json, JsonLines};
+        use Format::{Json, JsonLines, JsonSequence};
         for (field, format, essence) in [
             ("application/json", Some(Json), Some("application/json")),
             ("APPLICATION/JSON", Some(Json), Some("application/json")),
@@ -171,7 +180,20 @@ mod tests {
             ("application/json;charset=utf-16", None, Some("application/json")),
             ("application/json;charset=utf8", None, Some("application/json")),
             ("application/json;charset=\"\"", None, Some("application/json")),
-            ("application/json-seq", None, Some("application/json-seq")),
+            ("application/json-seq", Some(JsonSequence), Some("application/json-seq")),
+            (
+                "Application/GEO+JSON-SEQ",
+                Some(JsonSequence),
+                Some("application/geo+json-seq"),
+            ),
+            (
+                "application/json-seq;charset=latin1",
+                None,
+                Some("application/json-seq"),
+            ),
+            ("application/+json-seq", None, Some("application/+json-seq")),
+            ("application/json-seqs", None, Some("application/json-seqs")),
+            ("application/a+json-seq+x", None, Some("application/a+json-seq+x")),
             ("application/+json", None, Some("application/+json")),
             ("application/jsonp", None, Some("application/jsonp")),
             ("text/json", None, Some("text/json")),

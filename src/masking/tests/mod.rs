@@ -4,6 +4,7 @@ mod cases;
 mod hostile;
 mod properties;
 mod rows;
+mod sequence;
 mod syntax;
 
 use std::sync::Arc;
