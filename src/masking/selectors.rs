@@ -92,6 +92,14 @@ impl Selectors {
         of(found.folded).into_iter().chain(of(found.exact)).flatten().copied()
     }
 
+    /// The classes that a plain name stands for, as it would as a member's name anywhere.
+    pub(super) fn named_plainly(&self, name: &str, scratch: &mut Scratch) -> impl Iterator<Item = u16> + '_ {
+        // Where the table unescapes, it finds the name again.
+        let raw = name.replace('\\', "\\\\");
+        let found = self.names.find(raw.as_bytes(), raw.len() > name.len(), scratch);
+        self.named(found)
+    }
+
     pub(super) fn restart(&self, trail: &mut Trail) {
         if !self.paths.is_empty() {
             trail.restart(&self.paths);
