@@ -1,11 +1,14 @@
-//! Content codings (RFC 9110, 8.4.1): what a backend compressed although it was asked not to, as the bytes that it meant.
+//! Content codings (RFC 9110, 8.4.1): what a backend compressed although it was asked not to, as the bytes that it meant,
+//! and what goes out compressed because a client asked for it.
 //!
 //! A [`Decoder`] is given chunks of any size and hands out pieces of at most [`MAX_PIECE`] bytes, so that what a small
 //! chunk expands to is masked and sent before more of it is made. Each stream is decoded to its end and its checksum.
 //! Where the format lets several follow each other (gzip members by RFC 1952, 2.2, zstd frames by RFC 8878, 3) they are
 //! one body, and the bounds hold for all of them together; nothing else may follow the end.
 
+pub mod accept;
 mod brotli;
+mod encode;
 mod gzip;
 mod inflate;
 #[cfg(test)]
@@ -13,6 +16,8 @@ mod tests;
 mod zstd;
 
 use std::fmt;
+
+pub use encode::{EncodeFault, Encoder};
 
 /// Most bytes that are handed out at a time.
 pub const MAX_PIECE: usize = 64 * 1024;
@@ -114,7 +119,20 @@ impl Coding {
         found.map(|coding| coding.ok_or(DecodeFault::Unknown)).transpose()
     }
 
-    fn named(name: &[u8]) -> Option<Self> {
+    /// As `Content-Encoding` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The coding with this name, in any case.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_slice() {
             b"gzip" | b"x-gzip" => Self::Gzip,
             b"deflate" => Self::Deflate,

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use std::io::Write;
 
 use super::Coding::{Brotli, Deflate, Gzip, Zstd};
-use super::{Bounds, Coding, DecodeFault, Decoder, MAX_DECODED, MAX_PIECE, MAX_RATIO, MAX_STREAMS, RATIO_FREE, gzip};
+use super::{
+    Bounds, Coding, DecodeFault, Decoder, Encoder, MAX_DECODED, MAX_PIECE, MAX_RATIO, MAX_STREAMS, RATIO_FREE, gzip,
+};
 
 const ALL: [Coding; 4] = [Gzip, Deflate, Brotli, Zstd];
 
@@ -525,5 +527,87 @@ proptest! {
                 prop_assert_eq!(run(coding, Bounds::default(), [a, b]).1.is_ok(), whole.1.is_ok());
             }
         }
+    }
+}
+
+/// What an encoder makes of these chunks, flushed after each or not, and where each flush ends.
+fn encoded<'c>(coding: Coding, chunks: impl IntoIterator<Item = &'c [u8]>, flushed: bool) -> (Vec<u8>, Vec<usize>) {
+    let mut encoder = Encoder::new(coding).unwrap();
+    let (mut out, mut ends) = (Vec::new(), Vec::new());
+    for chunk in chunks {
+        encoder.feed(chunk, &mut out).unwrap();
+        if flushed {
+            encoder.flush(&mut out).unwrap();
+            let length = out.len();
+            encoder.flush(&mut out).unwrap();
+            assert_eq!(out.len(), length, "{coding:?}: nothing is flushed twice");
+            ends.push(length);
+        }
+    }
+    encoder.finish(&mut out).unwrap();
+    (out, ends)
+}
+
+#[test]
+fn what_is_encoded_is_decoded() {
+    for coding in ALL {
+        for text in [Vec::new(), b"{}".to_vec(), text(12), text(20_000)] {
+            for size in [1, 7, 4096, 1 << 20] {
+                if text.len() / size > 5000 {
+                    continue;
+                }
+                for flushed in [false, true] {
+                    let (coded, _) = encoded(coding, text.chunks(size), flushed);
+                    assert!(
+                        decode(coding, &coded) == (text.clone(), Ok(())),
+                        "{coding:?} {size} {flushed}"
+                    );
+                    assert!(
+                        flushed || text.len() < 1000 || coded.len() < text.len() / 2,
+                        "{coding:?}: it is smaller"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_flushed_can_be_decoded_and_has_no_end() {
+    for coding in ALL {
+        let text = text(40);
+        let (coded, ends) = encoded(coding, text.chunks(100), true);
+        for (at, end) in ends.into_iter().enumerate() {
+            let (out, result) = decode(coding, &coded[..end]);
+            let fed = text.len().min((at + 1) * 100);
+            assert!(out == text[..fed], "{coding:?} {at}");
+            assert_eq!(
+                result,
+                Err(DecodeFault::Truncated { at: end as u64 }),
+                "{coding:?} {at}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_encoder_holds_no_more_than_its_window() {
+    let mut number = 1_u32;
+    let noise: Vec<u8> = (0..1 << 20)
+        .map(|_| {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            number.to_be_bytes()[0]
+        })
+        .collect();
+    for coding in ALL {
+        let mut encoder = Encoder::new(coding).unwrap();
+        let mut out = Vec::new();
+        for (at, chunk) in noise.chunks(16 * 1024).enumerate() {
+            encoder.feed(chunk, &mut out).unwrap();
+            let held = ((at + 1) * 16 * 1024).saturating_sub(out.len());
+            assert!(held <= 1 << 19, "{coding:?}: {held} bytes are held back");
+        }
+        encoder.finish(&mut out).unwrap();
+        assert!(decode(coding, &out) == (noise.clone(), Ok(())), "{coding:?}");
     }
 }
