@@ -167,6 +167,7 @@ static METHOD: Words = words(
     &[],
 );
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
+static COMPRESS: Words = words("coding", &["zstd", "br", "gzip"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
@@ -420,6 +421,11 @@ pub(super) static MODULE: Section = Section {
             "unmaskable",
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
+        ),
+        optional(
+            "compress",
+            Shape::Some(&Shape::Word(&COMPRESS)),
+            "Codings with which answers are compressed for clients that ask for one, the preferred first. Default: none.",
         ),
         optional(
             "mode",

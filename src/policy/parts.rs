@@ -12,6 +12,7 @@ use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
 use crate::masking::RowPath;
+use crate::masking::coding::Coding;
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +107,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// With which codings answers are compressed for clients that ask, the preferred first; empty = never.
+    pub compress: Vec<Coding>,
     /// Whether denials hold, on routes that do not say otherwise.
     pub mode: Mode,
     /// Its routes.

@@ -8,6 +8,7 @@ use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
 use crate::identity::{Algorithm, ClaimNames};
+use crate::masking::coding::Coding;
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
@@ -121,6 +122,7 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    compress: [br, gzip, zstd]
     mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
@@ -226,6 +228,11 @@ fn a_policy_is_typed() {
     assert_eq!(modules[0].prefixes.len(), 2);
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
     assert!(!modules[1].unmaskable.pass_all);
+    let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    assert_eq!(
+        (modules[0].compress.as_slice(), modules[1].compress.as_slice()),
+        (&codings[..], &[][..])
+    );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
     let route = &modules[0].routes[0];

@@ -261,6 +261,13 @@ const EDITS: &[(&str, &[Edit])] = &[
             "    forward_token: true\n    path_parameters: allow",
         )],
     ),
+    (
+        "answers are compressed",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    compress: [zstd, gzip]",
+        )],
+    ),
     ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
     (
         "the same fields in other letters, and one more",
