@@ -12,12 +12,26 @@ use super::refusal::Refusal;
 use super::view::{forget_bytes, vary};
 use crate::masking::coding::accept::{Accepted, accepted};
 use crate::masking::coding::{Coding, EncodeFault, Encoder};
-use crate::masking::{Format, media_type};
+use crate::masking::media_type;
 use crate::policy::Permit;
 use crate::reason::Reason;
 
 /// The least that is compressed of an answer that is known whole, in bytes: less fits in one packet anyway.
 pub const MIN_COMPRESSED: u64 = 1024;
+
+/// Endings of media types that compress well, beside `text/`: what is masked, and what is written like it.
+const COMPRESSIBLE: [&str; 10] = [
+    "+json",
+    "+json-seq",
+    "+xml",
+    "/json",
+    "/json-seq",
+    "/jsonl",
+    "/ndjson",
+    "/x-ndjson",
+    "/x-jsonlines",
+    "/xml",
+];
 
 /// What the client asks for, in a module that compresses.
 #[derive(Clone, Copy, Debug)]
@@ -123,11 +137,6 @@ fn is_text(fields: &HeaderMap) -> bool {
     let (Some(content_type), None) = (types.next(), types.next()) else {
         return false;
     };
-    Format::of(content_type.as_bytes()).is_some()
-        || media_type(content_type.as_bytes()).is_some_and(|media| {
-            media.starts_with("text/")
-                || ["+json", "+xml", "+json-seq", "/json", "/xml", "/javascript", "/csv"]
-                    .iter()
-                    .any(|ending| media.ends_with(ending))
-        })
+    media_type(content_type.as_bytes())
+        .is_some_and(|media| media.starts_with("text/") || COMPRESSIBLE.iter().any(|ending| media.ends_with(ending)))
 }

@@ -14,7 +14,6 @@ mod tests;
 
 use std::borrow::Cow;
 
-use super::names::Scratch;
 use super::{Action, Mask};
 
 pub use fields::Field;
@@ -57,7 +56,6 @@ enum Put {
 pub struct Links<'m> {
     mask: &'m Mask,
     tally: Vec<u32>,
-    scratch: Scratch,
 }
 
 impl<'m> Links<'m> {
@@ -68,7 +66,6 @@ impl<'m> Links<'m> {
         hides.then(|| Self {
             mask,
             tally: vec![0; mask.actions.len()],
-            scratch: Scratch::default(),
         })
     }
 
@@ -236,7 +233,7 @@ impl<'m> Links<'m> {
             let parts = name.split(|c: char| BETWEEN_PARTS.contains(c)).chain([&*name]);
             let parts = parts.map(|part| part.trim_matches(|c: char| c.is_whitespace() || c.is_control()));
             for part in parts.filter(|part| !part.is_empty()) {
-                hits.extend(self.mask.selectors.named_plainly(part, &mut self.scratch));
+                hits.extend(self.mask.selectors.named_plainly(part));
             }
             if !name.contains(['%', '+']) {
                 break;

@@ -54,6 +54,8 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
         forward_token: false,
         unmaskable: Unmaskable::default(),
         compress: Vec::new(),
+        tolerant_json: false,
+        dialect: crate::masking::Dialect::default(),
         mode: parts::Mode::default(),
         routes,
         origin: parts::Origin::default(),

@@ -9,6 +9,7 @@ use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
 use crate::identity::{Algorithm, ClaimNames};
 use crate::masking::coding::Coding;
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
@@ -123,6 +124,7 @@ modules:
     forward_token: true
     unmaskable: pass
     compress: [br, gzip, zstd]
+    json: tolerant
     mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
@@ -133,11 +135,18 @@ modules:
     prefix: /
     upstream: billing
     unmaskable: [Application/PDF]
+    json: strict
+    csv: { delimiter: "|" }
+    charset: windows-1252
     routes:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
-  d: { headers: [X-A], mask: redact }
+  d: { headers: [X-A], mask: redact, redact_as: withheld }
+  e: { columns: [" Phone No ", iban] }
+  f: { names: [customer], mask: hash, key: k1 }
+field_keys:
+  k1: { file: keys/field.key }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
@@ -227,6 +236,7 @@ fn a_policy_is_typed() {
     assert_eq!(modules[0].upstream.0, 1);
     assert_eq!(modules[0].prefixes.len(), 2);
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
+    assert!(modules[0].tolerant_json && !modules[1].tolerant_json);
     assert!(!modules[1].unmaskable.pass_all);
     let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
     assert_eq!(
@@ -235,6 +245,14 @@ fn a_policy_is_typed() {
     );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].dialect, Dialect::default());
+    assert_eq!(
+        modules[1].dialect,
+        Dialect {
+            delimiter: Delimiter::Pipe,
+            charset: Charset::named("windows-1252").unwrap(),
+        }
+    );
     let route = &modules[0].routes[0];
     assert_eq!(route.methods, [Method::POST, Method::PUT]);
     assert_eq!(route.jurisdiction, Some(Jurisdiction::Fixed(vec!["A".to_owned()])));
