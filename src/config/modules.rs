@@ -13,6 +13,7 @@ use super::roles::Grants;
 use super::routes;
 use super::values;
 use super::yaml::{Key, Node, Value};
+use crate::masking::coding::Coding;
 use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::PathPattern;
 use crate::policy::parts::{CallerFact, Jurisdiction, Mode, Module, Origin, Unmaskable, UpstreamId};
@@ -74,6 +75,7 @@ fn module<'a>(
         path_parameters: own.text("path_parameters").is_some_and(|text| text.text == "allow"),
         forward_token: own.flag("forward_token").unwrap_or(false),
         unmaskable: unmaskable(&own),
+        compress: compress(&own),
         tolerant_json: own.text("json").is_some_and(|text| text.text == "tolerant"),
         dialect: dialect(&own),
         mode,
@@ -101,6 +103,19 @@ pub(super) fn mode(own: &Fields<'_>, of: &str, problems: &mut Problems) -> Optio
         "enforce" => Some(Mode::Enforce),
         _ => None,
     }
+}
+
+/// Codings in the order in which they are preferred. One that is listed twice is warned of where lists are read.
+fn compress(own: &Fields<'_>) -> Vec<Coding> {
+    let mut codings = Vec::new();
+    for text in own.texts("compress") {
+        if let Some(coding) = Coding::named(text.text.as_bytes())
+            && !codings.contains(&coding)
+        {
+            codings.push(coding);
+        }
+    }
+    codings
 }
 
 /// One word for every media type, or a list of them.

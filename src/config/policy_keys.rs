@@ -166,6 +166,7 @@ static METHOD: Words = words(
     &[],
 );
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
+static COMPRESS: Words = words("coding", &["zstd", "br", "gzip"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
@@ -428,6 +429,11 @@ pub(super) static MODULE: Section = Section {
             "json",
             Shape::Word(&JSON),
             "tolerant: JSON with 007, .5, +1, raw tabs and Latin-1 in strings, and trailing commas is masked, too. Default: strict.",
+        ),
+        optional(
+            "compress",
+            Shape::Some(&Shape::Word(&COMPRESS)),
+            "Codings with which answers are compressed for clients that ask for one, the preferred first. Default: none.",
         ),
         optional(
             "mode",

@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod compress;
 mod decide;
 mod decode;
 mod forward;
@@ -18,6 +19,7 @@ mod record;
 mod refusal;
 mod request_id;
 mod rules;
+mod tag;
 mod view;
 
 use arc_swap::ArcSwap;
@@ -40,20 +42,23 @@ use crate::reason::{Outcome, Reason};
 
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
+pub use compress::MIN_COMPRESSED;
 pub use mask::{Answer, HOLD};
 pub use pace::Paces;
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
 
 use accept::accept;
+use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, forward};
 use guard::guard;
 use identify::identify;
-use mask::{Pending, mask};
+use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
 use refusal::Refusal;
 use request_id::RequestIds;
+use tag::Tags;
 use view::View;
 
 /// What all workers share.
@@ -210,6 +215,8 @@ impl Gateway {
             .mask(&call, caller.as_ref().map(|caller| &caller.authority), line.at())
             .map(|mask| View::new(mask, &policy.version));
         let method = call.method.clone();
+        let wish = Wish::of(&call.headers, &permit);
+        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
         let outgoing = Outgoing {
             call,
             target,
@@ -218,10 +225,17 @@ impl Gateway {
             caller: caller.as_ref(),
             permit: &permit,
             view: view.as_ref(),
+            tags: &tags,
             turn,
         };
         let reply = forward(&self.shared, self.worker, outgoing).await?;
-        mask(reply, &method, &permit, view, line).await
+        let reader = Reader {
+            method: &method,
+            permit: &permit,
+            tags,
+            wish,
+        };
+        mask(reply, reader, view, line).await
     }
 
     /// A head that cannot be read at all has its audit line too, and an answer like any other: its bytes, after which the

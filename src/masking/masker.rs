@@ -31,6 +31,7 @@ impl Masker {
     pub fn new(mask: Mask, format: Format) -> Self {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::new(mask, json::Texts::One)),
+            Format::JsonSequence => Engine::Json(json::Machine::new(mask, json::Texts::Sequence)),
             Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
             Format::Csv(dialect) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::csv(dialect))),
             Format::Tsv(charset) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::tsv(charset))),
@@ -44,7 +45,7 @@ impl Masker {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
             Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
-            Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
+            Format::JsonSequence | Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
         })
     }
 

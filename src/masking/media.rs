@@ -9,6 +9,9 @@ pub enum Format {
     Json,
     /// One JSON text per line; blank lines count for nothing.
     JsonLines,
+    /// JSON texts, each after an RS and before an LF: `application/json-seq` (RFC 7464), and any subtype that ends in
+    /// `+json-seq` (RFC 8091).
+    JsonSequence,
     /// Records of separated fields, the first a header (RFC 4180): `text/csv`.
     Csv(Dialect),
     /// The same with tabs: `text/tab-separated-values`.
@@ -110,14 +113,17 @@ impl Format {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
                 Self::JsonLines
             }
+            "application/json-seq" => Self::JsonSequence,
             other => {
                 let (_, subtype) = other.split_once('/')?;
-                if let Some(facets) = subtype.strip_suffix("+xml") {
-                    let sound = !facets.is_empty() && is_in(dialect.charset);
-                    return sound.then_some(Self::Xml(dialect.charset));
+                let (facets, suffix) = subtype.rsplit_once('+')?;
+                match suffix {
+                    _ if facets.is_empty() => return None,
+                    "json" => Self::Json,
+                    "json-seq" => Self::JsonSequence,
+                    "xml" => return is_in(dialect.charset).then_some(Self::Xml(dialect.charset)),
+                    _ => return None,
                 }
-                let facets = subtype.strip_suffix("+json")?;
-                (!facets.is_empty()).then_some(Self::Json)?
             }
         };
         is_in(Charset::Utf8).then_some(format)
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_media_type_is_read_strictly() {
-        use Format::{Json, JsonLines};
+        use Format::{Json, JsonLines, JsonSequence};
         for (field, format, essence) in [
             ("application/json", Some(Json), Some("application/json")),
             ("APPLICATION/JSON", Some(Json), Some("application/json")),
@@ -273,7 +279,20 @@ mod tests {
             ("application/json;charset=utf-16", None, Some("application/json")),
             ("application/json;charset=utf8", None, Some("application/json")),
             ("application/json;charset=\"\"", None, Some("application/json")),
-            ("application/json-seq", None, Some("application/json-seq")),
+            ("application/json-seq", Some(JsonSequence), Some("application/json-seq")),
+            (
+                "Application/GEO+JSON-SEQ",
+                Some(JsonSequence),
+                Some("application/geo+json-seq"),
+            ),
+            (
+                "application/json-seq;charset=latin1",
+                None,
+                Some("application/json-seq"),
+            ),
+            ("application/+json-seq", None, Some("application/+json-seq")),
+            ("application/json-seqs", None, Some("application/json-seqs")),
+            ("application/a+json-seq+x", None, Some("application/a+json-seq+x")),
             ("application/+json", None, Some("application/+json")),
             ("application/jsonp", None, Some("application/jsonp")),
             ("text/json", None, Some("text/json")),

@@ -7,7 +7,7 @@
 //! never writes a byte before it knows that the caller may see it. What it cannot read is [`Unmaskable`]; the answer is then
 //! cut, never completed (invariant 7).
 //!
-//! A body that its backend compressed is undone by [`coding`] before.
+//! What links in headers say of classified names is [`links`]'. A body that its backend compressed is undone by [`coding`] before.
 //!
 //! Read `selectors`, then `masker` (the face of all formats), then `json`, `csv` and `xml`. JSON inside a JSON string,
 //! base64, or tables whose column names stand apart from the values are beyond what a selector can name.
@@ -18,6 +18,7 @@ mod charset;
 pub mod coding;
 mod csv;
 mod json;
+pub mod links;
 mod masker;
 mod media;
 mod names;

@@ -126,6 +126,11 @@ impl Selectors {
         of(found.folded).into_iter().chain(of(found.exact)).flatten().copied()
     }
 
+    /// The classes that a plain name stands for, as it would as a member's name anywhere.
+    pub(super) fn named_plainly(&self, name: &str) -> impl Iterator<Item = u16> + '_ {
+        self.named(self.names.find_plain(name))
+    }
+
     pub(super) fn restart(&self, trail: &mut Trail) {
         if !self.paths.is_empty() {
             trail.restart(&self.paths);

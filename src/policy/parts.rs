@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::condition::Condition;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
+use crate::masking::coding::Coding;
 use crate::masking::seal::FieldKey;
 use crate::masking::{Dialect, RowPath};
 
@@ -107,6 +108,8 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// With which codings answers are compressed for clients that ask, the preferred first; empty = never.
+    pub compress: Vec<Coding>,
     /// JSON that is not quite JSON is masked, too (`json: tolerant`).
     pub tolerant_json: bool,
     /// How its text answers are written.

@@ -8,6 +8,7 @@ use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
 use crate::identity::{Algorithm, ClaimNames};
+use crate::masking::coding::Coding;
 use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
@@ -122,6 +123,7 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    compress: [br, gzip, zstd]
     json: tolerant
     mode: enforce
     routes:
@@ -236,6 +238,11 @@ fn a_policy_is_typed() {
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
     assert!(modules[0].tolerant_json && !modules[1].tolerant_json);
     assert!(!modules[1].unmaskable.pass_all);
+    let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    assert_eq!(
+        (modules[0].compress.as_slice(), modules[1].compress.as_slice()),
+        (&codings[..], &[][..])
+    );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
     assert_eq!(modules[0].dialect, Dialect::default());

@@ -140,6 +140,14 @@ impl<'p> Steps<'p> {
             let text = format!("of {place} stay those for which `{}`", condition.join(" "));
             self.line_at(true, "rows", text, Some(&rule.origin));
         }
+        let codings = permit
+            .module()
+            .map(|module| module.compress.as_slice())
+            .unwrap_or_default();
+        if !codings.is_empty() {
+            let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
+            self.line(true, "compress", format!("with {}, if the client asks", list(&names)));
+        }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);
             let text = format!("the X-Idempotency-Key is there; it is kept {days} days");

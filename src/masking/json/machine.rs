@@ -30,6 +30,8 @@ pub(in crate::masking) enum Texts {
     One,
     /// One per line; blank lines count for nothing.
     Lines,
+    /// Each after an RS and before an LF (RFC 7464).
+    Sequence,
 }
 
 /// The masker of JSON.
@@ -41,6 +43,8 @@ pub(in crate::masking) enum Texts {
 pub(in crate::masking) struct Machine {
     pub(super) mask: Mask,
     pub(super) lines: bool,
+    /// The texts are a sequence of RFC 7464.
+    pub(super) sequence: bool,
     pub(super) at: At,
     pub(super) stack: Vec<Frame>,
     /// The depth of the value that is being cut, or `UNCUT`. What it holds is read but neither judged nor written.
@@ -147,6 +151,7 @@ impl Machine {
             filter: mask.rows.clone().map(|rows| Box::new(Filter::new(rows))),
             mask,
             lines: texts == Texts::Lines,
+            sequence: texts == Texts::Sequence,
             at: At::Start,
             stack: Vec::with_capacity(USUAL_DEPTH),
             cut: UNCUT,
@@ -213,7 +218,9 @@ impl Machine {
         let expected = "the end of the body";
         let (result, over) = match self.at {
             _ if !self.carry.is_empty() => (false, Unmaskable::Incomplete { at }),
-            At::Start if !self.lines => (false, Unmaskable::Empty { at }),
+            // Without its LF a text may have been cut short, and a number would not show it.
+            At::End | At::Number(_) if self.sequence => (false, Unmaskable::Incomplete { at }),
+            At::Start if !self.lines && !self.sequence => (false, Unmaskable::Empty { at }),
             At::Start | At::End => (true, Unmaskable::Unexpected { at, expected }),
             At::Number(number) if self.stack.is_empty() && number.is_whole() => {
                 (true, Unmaskable::Unexpected { at, expected })

@@ -8,6 +8,9 @@ use super::tolerance::{BadString, Decides, Deviation};
 use crate::masking::unmaskable::Unmaskable;
 use crate::masking::{MAX_DEPTH, MAX_HELD, MAX_NAME};
 
+/// The record separator, before each text of a sequence.
+const RS: u8 = 0x1e;
+
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum At {
@@ -116,17 +119,28 @@ impl Machine {
         match self.next_byte(cursor) {
             None => {}
             Some(b'\n') if self.lines => cursor.at += 1,
-            Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
-            Some(_) => {
-                self.mask.selectors.restart(&mut self.trail);
-                self.ahead = self.filter.as_ref().map(|filter| filter.root());
-                self.at = At::Value;
+            Some(RS) if self.sequence => {
+                cursor.at += 1;
+                self.begin();
             }
+            Some(_) if self.sequence => return Err(self.unexpected(cursor, "a record separator")),
+            Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
+            Some(_) => self.begin(),
         }
         Ok(())
     }
 
+    /// A text comes next.
+    fn begin(&mut self) {
+        self.mask.selectors.restart(&mut self.trail);
+        self.ahead = self.filter.as_ref().map(|filter| filter.root());
+        self.at = At::Value;
+    }
+
     fn end_of_text(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        if self.sequence {
+            return self.end_in_sequence(cursor);
+        }
         match self.next_byte(cursor) {
             None => Ok(()),
             Some(b'\n') if self.lines => {
@@ -136,6 +150,20 @@ impl Machine {
             }
             Some(_) if self.lines => Err(self.unexpected(cursor, "the end of the line")),
             Some(_) => Err(self.unexpected(cursor, "the end of the body")),
+        }
+    }
+
+    /// A text of a sequence is whole once an LF follows it: a number that was cut short is a number too (RFC 7464, 2.4).
+    fn end_in_sequence(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        cursor.at = space(cursor.chunk, cursor.at, true);
+        match cursor.peek() {
+            None => Ok(()),
+            Some(b'\n') => {
+                cursor.at += 1;
+                self.at = At::Start;
+                Ok(())
+            }
+            Some(_) => Err(self.unexpected(cursor, "a line feed")),
         }
     }
 

@@ -8,6 +8,7 @@ mod lenient;
 mod properties;
 mod rows;
 mod sealed;
+mod sequence;
 mod syntax;
 mod tables;
 mod tags;

@@ -367,6 +367,7 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         path_parameters,
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
+        compress,
         tolerant_json,
         dialect: Dialect { delimiter, charset },
         routes: _,
@@ -423,6 +424,20 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
     }
     if !removed.is_empty() {
         found.push((Effect::Narrows, format!("{} no longer passes unmasked", list(&removed))));
+    }
+    if before.compress != *compress {
+        // How long a compressed answer is tells of what is in it.
+        let widens = compress.iter().any(|coding| !before.compress.contains(coding));
+        let effect = if widens { Effect::Widens } else { Effect::Narrows };
+        let names: Vec<&str> = compress.iter().map(|coding| coding.name()).collect();
+        found.push(match names.as_slice() {
+            [] => (Effect::Narrows, "answers are no longer compressed".to_owned()),
+            _ if compress.len() == before.compress.len() && !widens => (
+                Effect::Neutral,
+                format!("answers are compressed with {}, in this order", names.join(", ")),
+            ),
+            _ => (effect, format!("answers are compressed with {}", names.join(", "))),
+        });
     }
     found.into_iter()
 }

@@ -269,6 +269,13 @@ const EDITS: &[(&str, &[Edit])] = &[
         )],
     ),
     (
+        "answers are compressed",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    compress: [zstd, gzip]",
+        )],
+    ),
+    (
         "another charset and delimiter",
         &[(
             "    unmaskable: [application/pdf]",
