@@ -11,6 +11,7 @@ mod addresses;
 mod analysis;
 mod classes;
 mod conditions;
+mod cors;
 mod environment;
 mod fields;
 pub mod files;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cors::CORS;
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
@@ -14,7 +15,6 @@ pub(super) const LATER: &[&str] = &[
     "fallback",
     "approval",
     "signature",
-    "cors",
     "elevations",
     "approvers",
     "signers",
@@ -161,7 +161,7 @@ static ALGORITHM: Words = words(
     &[],
 );
 static FACT: Words = words("fact", &["user", "roles", "jurisdictions", "scopes", "issuer"], &[]);
-static METHOD: Words = words(
+pub(super) static METHOD: Words = words(
     "method",
     &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
     &[],
@@ -217,6 +217,11 @@ pub(super) static POLICY: Section = Section {
             "allow_from",
             Shape::Some(&Shape::Text(&RANGE)),
             "Source addresses that may ask at all. Absent: every one.",
+        ),
+        optional(
+            "cors",
+            Shape::Section(&CORS),
+            "Which web pages may ask. Absent: browsers keep every answer from pages of other origins.",
         ),
     ],
 };

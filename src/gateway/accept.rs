@@ -34,9 +34,11 @@ const KEY_NAMES: [HeaderName; 2] = [
 ];
 
 /// Fields that steer what Tollgate does: two of one are refused.
-const ONCE: [HeaderName; 7] = [
+const ONCE: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::HOST,
+    header::ORIGIN,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
     header::IF_MATCH,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,

@@ -14,6 +14,7 @@ mod mask;
 mod normalize;
 pub mod offline;
 mod pace;
+mod pages;
 mod record;
 mod refusal;
 mod request_id;
@@ -22,7 +23,7 @@ mod view;
 
 use arc_swap::ArcSwap;
 use http::header::HeaderName;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use prometheus::Histogram;
@@ -52,7 +53,8 @@ use guard::guard;
 use identify::identify;
 use mask::{Pending, mask};
 use normalize::{Normal, normalize};
-use refusal::Refusal;
+use pages::preflight;
+use refusal::{Refusal, last_bytes};
 use request_id::RequestIds;
 use view::View;
 
@@ -120,6 +122,8 @@ impl Gateway {
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
         let id = self.ids.of(request.headers());
+        let cors = rules.policy().cors();
+        let page = cors.and_then(|cors| cors.admitted(request.headers())).cloned();
         let mut answer = match self.shared.journal.slot() {
             Ok(slot) => {
                 let entry = entry(&rules, &id, peer, Some(request.method().clone()));
@@ -140,6 +144,9 @@ impl Gateway {
                 refusal_response(Reason::AuditUnavailable.into(), &id)
             }
         };
+        if let Some(cors) = cors {
+            cors.tell(page.as_ref(), answer.headers_mut());
+        }
         answer.headers_mut().insert(REQUEST_ID, id);
         answer
     }
@@ -190,6 +197,9 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
+            return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
+        }
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
@@ -234,12 +244,16 @@ impl Gateway {
         };
         let refusal = Refusal::because(reason, "the head cannot be read");
         let id = self.ids.fresh();
+        let rules = self.shared.rules.load_full();
         if let Ok(slot) = self.shared.journal.slot() {
-            let rules = self.shared.rules.load_full();
             let mut line = Line::open(slot, &rules, entry(&rules, &id, peer, None), Instant::now());
             let _ = line.refuse(&refusal);
         }
-        refusal.into_last_bytes(&id)
+        let mut answer = refusal_response(refusal, &id);
+        if let Some(cors) = rules.policy().cors() {
+            cors.tell(None, answer.headers_mut());
+        }
+        last_bytes(answer, &id)
     }
 }
 

@@ -167,31 +167,6 @@ impl Refusal {
         response
     }
 
-    /// The answer as HTTP/1.1 writes it, for a connection that is closed after it.
-    pub(super) fn into_last_bytes(self, request_id: &HeaderValue) -> Vec<u8> {
-        let (head, body) = self.into_response(request_id.to_str().unwrap_or_default()).into_parts();
-        let AnswerBody::Whole(body) = body else {
-            return Vec::new();
-        };
-        let body = body.unwrap_or_default();
-        let phrase = head.status.canonical_reason().unwrap_or_default();
-        let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
-        let mut field = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        };
-        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
-            field(name.as_str(), value.as_bytes());
-        }
-        field("x-request-id", request_id.as_bytes());
-        field("content-length", body.len().to_string().as_bytes());
-        field("connection", b"close");
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&body);
-        out
-    }
-
     fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut fields = Vec::new();
         let mut add = |name: HeaderName, value: &str| {
@@ -246,6 +221,31 @@ impl Refusal {
     }
 }
 
+/// An answer as HTTP/1.1 writes it, for a connection that is closed after it.
+pub(super) fn last_bytes(answer: Response<AnswerBody>, request_id: &HeaderValue) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let AnswerBody::Whole(body) = body else {
+        return Vec::new();
+    };
+    let body = body.unwrap_or_default();
+    let phrase = head.status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
+    let mut field = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
+        field(name.as_str(), value.as_bytes());
+    }
+    field("x-request-id", request_id.as_bytes());
+    field("content-length", body.len().to_string().as_bytes());
+    field("connection", b"close");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    out
+}
+
 /// When to come again, in whole seconds (RFC 9110, 10.2.3), and what the limit is (the `RateLimit` fields for HTTP).
 fn rate_fields(limit: RateLimit, wait: Duration) -> [(HeaderName, String); 3] {
     let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000).max(1);
@@ -296,7 +296,8 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         | Reason::IdempotencyKeyInvalid
         | Reason::ClientClosed => StatusCode::BAD_REQUEST,
         Reason::MissingToken | Reason::InvalidToken | Reason::ExpiredToken | Reason::NoRole => StatusCode::UNAUTHORIZED,
-        Reason::SourceNotAllowed
+        Reason::OriginNotAllowed
+        | Reason::SourceNotAllowed
         | Reason::ConflictingRoles
         | Reason::DeniedScope
         | Reason::DeniedModule
@@ -331,6 +332,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::AmbiguousPath => "The path could be read in more than one way.",
         Reason::AmbiguousRequest => "The request could be read in more than one way.",
         Reason::UnsupportedMethod => "This method is not supported.",
+        Reason::OriginNotAllowed => "Pages of this origin may not ask this.",
         Reason::SourceNotAllowed => "Requests from this address are not allowed.",
         Reason::MissingToken => "A bearer token is needed.",
         Reason::InvalidToken => "The token is not valid.",

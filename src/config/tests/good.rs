@@ -100,6 +100,7 @@ fields:                                       # classified response fields
     visible_to: [customer:pii_read]
     modules: [rates, ledger]                  # absent = everywhere
 
+cors: { origins: ["https://billing.city.example", "https://*.city.example"], methods: [GET, POST], headers: [Authorization, X-Idempotency-Key], expose: [X-Request-Id], credentials: false, max_age: 10m }
 allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 "#;
 
