@@ -25,6 +25,7 @@ mod listener;
 mod masking;
 mod metrics;
 mod operators;
+mod pages;
 mod paths;
 mod pipeline;
 mod rates;
