@@ -19,6 +19,7 @@ mod record;
 mod refusal;
 mod request_id;
 mod rules;
+mod source;
 mod view;
 
 use arc_swap::ArcSwap;
