@@ -66,6 +66,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Its address is a proxy's, which did not say whose the connection is.
+    pub(super) unnamed: bool,
     /// Its address as backends are told of it.
     pub(super) written: Option<HeaderValue>,
     /// Whom its last token named.
@@ -80,7 +82,18 @@ impl Peer {
             written: HeaderValue::try_from(address.to_canonical().to_string()).ok(),
             address,
             tls,
+            unnamed: false,
             last: LastCaller::default(),
+        }
+    }
+
+    /// Somebody behind the proxy at this address, which does not say who. Nothing that comes from there is the proxy's own
+    /// word, and `X-Forwarded-For` is not believed.
+    #[must_use]
+    pub fn unnamed(address: IpAddr, tls: bool) -> Self {
+        Self {
+            unnamed: true,
+            ..Self::new(address, tls)
         }
     }
 

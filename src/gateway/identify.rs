@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Weak};
 
+use super::pace::Tries;
 use super::refusal::Refusal;
 use super::rules::{Keys, Rules};
 use crate::identity::TokenFault;
@@ -70,11 +71,13 @@ impl LastCaller {
     }
 }
 
-/// Finds the caller. None when there is no token: then only public routes are open.
+/// Finds the caller. None when there is no token: then only public routes are open. A token that is not known yet is not
+/// looked at if its address has shown too many bad ones (THREATS L10); one that is known costs nothing.
 pub(super) async fn identify(
     rules: &Arc<Rules>,
     headers: &HeaderMap,
     last: &LastCaller,
+    tries: Tries<'_>,
     now: u64,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
     let Some(field) = headers.get(header::AUTHORIZATION) else {
@@ -84,11 +87,16 @@ pub(super) async fn identify(
     if let Some(known) = last.again(field, &keys, now) {
         return Ok(Some(known));
     }
-    let token = bearer(field).ok_or_else(|| Refusal::because(Reason::InvalidToken, "not one bearer token"))?;
+    let Some(token) = bearer(field) else {
+        tries.may_try()?;
+        tries.failed();
+        return Err(Refusal::because(Reason::InvalidToken, "not one bearer token"));
+    };
     if let Some(known) = keys.verified.get(token, now) {
         last.remember(field, &keys, &known);
         return Ok(Some(known));
     }
+    tries.may_try()?;
     let mut verified = keys.ring.verify(token, now);
     let mut keys = keys;
     if let Err(TokenFault::UnknownKey { issuer }) = verified
@@ -97,7 +105,9 @@ pub(super) async fn identify(
         keys = rules.keys();
         verified = keys.ring.verify(token, now);
     }
-    let caller = verified.map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
+    let caller = verified
+        .inspect_err(|_| tries.failed())
+        .map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
     let expires_at = caller.expires_at;
     let authority = Authority::new(rules.policy(), caller)
         .map_err(|refused| Refusal::because(refused.0, format!("user {}", refused.1.user)))?;

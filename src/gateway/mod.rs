@@ -43,9 +43,10 @@ use crate::reason::{Outcome, Reason};
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
 pub use mask::{Answer, HOLD};
-pub use pace::Paces;
+pub use pace::{Attempts, Paces};
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
+pub use source::neighbourhood;
 
 use accept::accept;
 use decide::decide;
@@ -54,6 +55,7 @@ use guard::guard;
 use identify::identify;
 use mask::{Pending, mask};
 use normalize::{Normal, normalize};
+use pace::Standing;
 use pages::preflight;
 use refusal::{Refusal, last_bytes};
 use request_id::RequestIds;
@@ -74,6 +76,8 @@ pub struct Shared {
     pub backends: Vec<(Arc<Backend>, Histogram)>,
     /// How fast users ask.
     pub paces: Paces,
+    /// How many bad tokens addresses show.
+    pub attempts: Attempts,
     /// The audit log.
     pub journal: Journal,
     /// Idempotency keys.
@@ -159,21 +163,23 @@ impl Gateway {
         arrival: Arrival<'_>,
         mut line: Line,
     ) -> Answer {
-        let refusal = match self.serve(rules, request, arrival, &mut line).await {
-            Ok(pending) => match pending.close(line).await {
-                Ok(answer) => return answer,
-                Err(reason) => reason.into(),
-            },
+        let mut standing = None;
+        let answered = match self.serve(rules, request, arrival, &mut standing, &mut line).await {
+            Ok(pending) => pending.close(line).await.map_err(Refusal::from),
             Err(refusal) => {
                 let filed = line.refuse(&refusal);
                 let lost = match filed {
                     Some(filed) => filed.await.is_err(),
                     None => false,
                 };
-                if lost { Reason::AuditUnavailable.into() } else { refusal }
+                Err(if lost { Reason::AuditUnavailable.into() } else { refusal })
             }
         };
-        refusal_response(refusal, arrival.request_id)
+        let mut answer = answered.unwrap_or_else(|refusal| refusal_response(refusal, arrival.request_id));
+        if let Some(standing) = standing {
+            standing.tell(answer.headers_mut());
+        }
+        answer
     }
 
     /// The spine: the life of a request.
@@ -182,6 +188,7 @@ impl Gateway {
         rules: &Arc<Rules>,
         request: Request<Incoming>,
         arrival: Arrival<'_>,
+        standing: &mut Option<Standing>,
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let Shared {
@@ -204,14 +211,15 @@ impl Gateway {
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, &arrival.peer.last, line.now())
+        let tries = self.shared.attempts.from(call.source);
+        let caller = identify(rules, &call.headers, &arrival.peer.last, tries, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
             line.caller(&caller.authority);
             self.shared
                 .paces
-                .admit(&caller.authority)
+                .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;

@@ -40,7 +40,8 @@ pub(super) fn normalize(
         .cloned()
         .ok_or_else(|| Refusal::from(Reason::AmbiguousPath))?;
     let (path, query) = read_target(policy, target.path(), target.query())?;
-    let source = source(&head.headers, peer.address, trusted)?;
+    let believed = if peer.unnamed { &[] } else { trusted };
+    let source = source(&head.headers, peer.address, believed)?;
     let mut fields = head.headers;
     headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
     Ok(Normal {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::AnswerBody;
-use crate::policy::{Denial, RateLimit};
+use super::pace::seconds;
+use crate::policy::Denial;
 use crate::reason::Reason;
 
 /// A request that Tollgate answers itself.
@@ -32,7 +33,7 @@ struct Facts {
     methods: Vec<Method>,
     allowed_scope: Option<Vec<String>>,
     original: Option<Original>,
-    limit: Option<(RateLimit, Duration)>,
+    wait: Option<Duration>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -86,7 +87,7 @@ impl From<Denial> for Refusal {
                 methods: denial.methods,
                 allowed_scope: denial.jurisdictions,
                 original: None,
-                limit: None,
+                wait: None,
             }),
         }
     }
@@ -113,13 +114,21 @@ impl Refusal {
     }
 
     /// The caller may ask again after `wait`.
-    pub(super) fn too_fast(limit: RateLimit, wait: Duration) -> Self {
+    pub(super) fn too_fast(wait: Duration) -> Self {
         Self {
             facts: Box::new(Facts {
-                limit: Some((limit, wait)),
+                wait: Some(wait),
                 ..Facts::default()
             }),
             ..Reason::RateLimited.into()
+        }
+    }
+
+    /// No token is looked at before `wait` is over.
+    pub(super) fn too_many_bad_tokens(wait: Duration) -> Self {
+        Self {
+            detail: Some("too many bad tokens from this address".into()),
+            ..Self::too_fast(wait)
         }
     }
 
@@ -193,14 +202,9 @@ impl Refusal {
                 add(header::ALLOW, &methods.join(", "));
             }
             Reason::RateLimited => {
-                for (name, value) in self
-                    .facts
-                    .limit
-                    .iter()
-                    .flat_map(|(limit, wait)| rate_fields(*limit, *wait))
-                {
-                    add(name, &value);
-                }
+                // In whole seconds (RFC 9110, 10.2.3).
+                let wait = seconds(self.facts.wait.unwrap_or_default()).max(1);
+                add(header::RETRY_AFTER, &wait.to_string());
             }
             Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
@@ -244,20 +248,6 @@ pub(super) fn last_bytes(answer: Response<AnswerBody>, request_id: &HeaderValue)
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(&body);
     out
-}
-
-/// When to come again, in whole seconds (RFC 9110, 10.2.3), and what the limit is (the `RateLimit` fields for HTTP).
-fn rate_fields(limit: RateLimit, wait: Duration) -> [(HeaderName, String); 3] {
-    let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000).max(1);
-    let (per, wait) = (seconds(limit.per), seconds(wait));
-    [
-        (header::RETRY_AFTER, wait.to_string()),
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!("\"role\";q={};w={per}", limit.requests),
-        ),
-        (HeaderName::from_static("ratelimit"), format!("\"role\";r=0;t={wait}")),
-    ]
 }
 
 /// Where it is not sure how a request was meant to be read, it is not sure either where the next one begins.

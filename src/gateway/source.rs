@@ -58,6 +58,18 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
+/// What counts as one client: an IPv4 address, or the /64 that one IPv6 customer has at least (RFC 6177).
+#[must_use]
+pub fn neighbourhood(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(six) => {
+            let [a, b, c, d, ..] = six.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        four @ IpAddr::V4(_) => four,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,19 +7,25 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::crowd::Crowd;
 use super::patience::{Busy, Doings, Patience, Patient};
+use super::proxy::{self, Sender};
 use super::tls::Tls;
+use crate::edge::metrics::TurnedAway;
 use crate::gateway::{AnswerBody, Cut, Gateway, Peer};
+use crate::policy;
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,20 +47,38 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct Manners {
     pub(super) patience: Patience,
     pub(super) header_bytes: usize,
+    /// Whose PROXY headers are believed, if connections must begin with one.
+    pub(super) proxies: Option<Arc<[IpNet]>>,
+    /// Connections by address.
+    pub(super) crowd: Arc<Crowd>,
     /// Turns true when the gateway drains.
     pub(super) drain: watch::Receiver<bool>,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<T>(gateway: Rc<Gateway>, io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
+pub(super) async fn serve<T>(gateway: Rc<Gateway>, mut io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let peer = Rc::new(Peer::new(address, tls.is_some()));
-    let doings = Doings::new();
     let within = manners.patience.head;
+    let metrics = &gateway.shared().metrics;
+    let sender = match &manners.proxies {
+        None => Sender::Client(address),
+        Some(proxies) => match tokio::time::timeout(within, through_proxy(&mut io, address, proxies)).await {
+            Ok(Some(sender)) => sender,
+            Ok(None) | Err(_) => return metrics.turned_away(TurnedAway::Proxy),
+        },
+    };
+    let peer = match sender {
+        Sender::Client(client) => Peer::new(client, tls.is_some()),
+        Sender::Unnamed => Peer::unnamed(address, tls.is_some()),
+    };
+    let Some(_entered) = manners.crowd.enter(peer.address) else {
+        return metrics.turned_away(TurnedAway::TooMany);
+    };
+    let (address, peer) = (peer.address, Rc::new(peer));
+    let doings = Doings::new();
     let Some(tls) = tls else {
-        let mut io = io;
         if let Ok(Some((ahead, two))) = tokio::time::timeout(within, sniff(&mut io)).await {
             let io = Patient::new(io, ahead, Rc::clone(&doings), manners.patience);
             speak(gateway, io, two, doings, peer, manners).await;
@@ -71,6 +95,18 @@ where
         Ok(Err(fault)) => tracing::debug!(%address, %fault, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
+}
+
+/// Whose connection it is, as the proxy at its other end says; none if that is no proxy, or says nothing that can be read.
+async fn through_proxy<T: AsyncRead + Unpin>(io: &mut T, address: IpAddr, proxies: &[IpNet]) -> Option<Sender> {
+    if !policy::within(proxies, address) {
+        tracing::debug!(%address, "a connection from an address whose PROXY header is not believed");
+        return None;
+    }
+    proxy::sender(io)
+        .await
+        .inspect_err(|fault| tracing::debug!(%address, %fault, "a connection without a PROXY header"))
+        .ok()
 }
 
 /// Reads until it is clear whether the client speaks HTTP/2. None if it hung up before it said anything.

@@ -34,6 +34,7 @@ mod requests;
 mod rows;
 mod scale;
 mod shadow;
+mod sources;
 mod tokens;
 mod tools;
 mod views;

@@ -228,7 +228,8 @@ fn a_preflight_is_let_pass_whole_or_refused() {
     let pass: Result<(), PreflightFault> = Ok(());
     let (header, method) = (Err(PreflightFault::Header), Err(PreflightFault::Method));
     let (origin, network) = (Err(PreflightFault::Origin), Err(PreflightFault::PrivateNetwork));
-    let cases: &[(&[(&'static str, &str)], Result<(), PreflightFault>)] = &[
+    type Lines<'l> = &'l [(&'static str, &'l str)];
+    let cases: &[(Lines<'_>, Result<(), PreflightFault>)] = &[
         (&[OWN, (METHOD, "GET")], pass),
         (&[OWN, (METHOD, "PATCH")], pass),
         (&[("origin", "https://a.town.example"), (METHOD, "GET")], pass),
