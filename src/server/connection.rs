@@ -3,28 +3,27 @@
 //! Hyper's `auto` connection is not used: it has no timer while it tells the protocols apart.
 
 use http::{Request, header};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::crowd::Crowd;
-use super::patience::{Busy, Doings, Patience, Patient};
+use super::patience::{Doings, Patience, Patient};
 use super::proxy::{self, Sender};
+use super::streams::{Held, Streams};
 use super::tls::Tls;
 use crate::edge::metrics::TurnedAway;
-use crate::gateway::{AnswerBody, Cut, Gateway, Peer};
+use crate::gateway::{Gateway, Peer};
 use crate::policy;
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
@@ -132,6 +131,7 @@ where
     let Manners {
         header_bytes,
         mut drain,
+        patience: Patience { stall, .. },
         ..
     } = manners;
     let address = peer.address;
@@ -147,12 +147,12 @@ where
         let peer = Rc::clone(&asking);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
-            Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
+            Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
     let ended = if two {
         doings.multiplexed();
-        let connection = http2::Builder::new(LocalTasks)
+        let connection = http2::Builder::new(Streams { stall })
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
@@ -194,37 +194,3 @@ where
 
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8192;
-
-/// An answer's body, which keeps its connection busy until it has been written.
-#[derive(Debug)]
-struct Held {
-    body: AnswerBody,
-    _busy: Busy,
-}
-
-impl Body for Held {
-    type Data = bytes::Bytes;
-    type Error = Cut;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, Cut>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// HTTP/2's streams as tasks of this worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct LocalTasks;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}

@@ -13,6 +13,7 @@ mod patience;
 pub mod prepare;
 mod proxy;
 mod reload;
+mod streams;
 mod tls;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -29,6 +29,7 @@ mod pages;
 mod paths;
 mod pipeline;
 mod rates;
+mod readers;
 mod reload;
 mod requests;
 mod rows;

@@ -134,7 +134,7 @@ fn without_its_header_a_connection_is_closed_unanswered() {
     let gateway = proxied(&backend).extra("limits: { header_timeout: 300ms }").start();
     let plain = request("GET", "/api/accounts/help", "", "", "");
     let cases = [
-        plain.clone(),
+        plain,
         b"PROXY TCP4 192.0.2.7 127.0.0.1 51234 443\n".to_vec(),
         b"PROXY TCP9 192.0.2.7 127.0.0.1 51234 443\r\n".to_vec(),
         version_2(0x21, 0x12, &[0; 12]),

@@ -143,6 +143,11 @@ impl Client {
         }
     }
 
+    /// Whether what is left of a chunked answer, whose head has been read, comes whole.
+    pub fn read_chunks(&mut self) -> bool {
+        self.chunks(&mut Vec::new()).is_some()
+    }
+
     fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {
         loop {
             let size = usize::from_str_radix(&self.line()?, 16).ok()?;
