@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::addresses::{self, Address, Endpoint, MAX_SOCKET_PATH};
 use super::fields::{Fields, Text};
-use super::gateway_keys::{ADMIN, AUDIT, FAILED_TOKENS, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, default};
+use super::gateway_keys::{
+    ADMIN, AUDIT, FAILED_TOKENS, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, UPSTREAM_TLS, default,
+};
 use super::problem::{Problem, Problems, Span, quote};
 use super::shape::{Shape, check};
 use super::yaml::{self, Node};
@@ -125,6 +127,19 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Connections to it at one time.
     pub max_connections: u32,
+    /// How to reach it by TLS, where its URL says so.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// TLS to a backend.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// The name in its certificate.
+    pub server_name: String,
+    /// PEM of the authorities that vouch for it; absent = the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM of the certificate chain that we show, and of its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a client may use up.
@@ -196,7 +211,11 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
     let trusted_proxies = super::ranges(fields.list("trusted_proxies"), problems);
     let listen = listeners(&fields, path, &trusted_proxies, problems);
     let admin = admin(&fields, path, problems);
-    let upstreams: Vec<(Span, Upstream)> = fields.named("upstreams").iter().filter_map(upstream).collect();
+    let upstreams: Vec<(Span, Upstream)> = fields
+        .named("upstreams")
+        .iter()
+        .filter_map(|entry| upstream(entry, path, problems))
+        .collect();
     own_addresses(&listen, &admin, &upstreams, problems);
     let policy = fields.text("policy").map(|text| {
         let policy = files::resolve(path, text.text);
@@ -342,19 +361,55 @@ fn audit(fields: &Fields<'_>, path: &Path) -> Audit {
     Audit { target, sync }
 }
 
-fn upstream((key, node): &(yaml::Key, Node)) -> Option<(Span, Upstream)> {
+fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problems) -> Option<(Span, Upstream)> {
     let own = Fields::new(node, key.at, &UPSTREAM);
     let (connect_timeout, timeout) = (own.duration("connect_timeout"), own.duration("timeout"));
     let max_connections = own.count("max_connections").and_then(|count| u32::try_from(count).ok());
     let url = own.text("url")?;
+    let endpoint = addresses::upstream(url.text).ok()?;
+    let tls = upstream_tls(&own, &endpoint, path, problems);
     let upstream = Upstream {
         name: key.text.as_str().into(),
-        endpoint: addresses::upstream(url.text).ok()?,
+        tls,
+        endpoint,
         connect_timeout: connect_timeout.unwrap_or(default::CONNECT_TIMEOUT),
         timeout: timeout.unwrap_or(default::TIMEOUT),
         max_connections: max_connections.unwrap_or(default::MAX_CONNECTIONS),
     };
     Some((url.at, upstream))
+}
+
+fn upstream_tls(own: &Fields<'_>, endpoint: &Endpoint, path: &Path, problems: &mut Problems) -> Option<UpstreamTls> {
+    let fields = own.section("tls", &UPSTREAM_TLS);
+    if let Some(fields) = &fields
+        && !endpoint.tls
+    {
+        problems
+            .error(fields.at, "`tls` is for a backend whose `url` starts with `https://`")
+            .hint("leave `tls` out, or write `https://`");
+    }
+    let mut file = |name| {
+        let text: Text<'_> = fields.as_ref()?.text(name)?;
+        let file = files::resolve(path, text.text);
+        must_be_there(text, &file, problems);
+        Some(file)
+    };
+    let (ca, certificate, key) = (file("ca"), file("certificate"), file("key"));
+    if let Some(fields) = &fields
+        && certificate.is_some() != key.is_some()
+    {
+        problems
+            .error(fields.at, "`certificate` and `key` go together")
+            .hint("give both, or neither");
+    }
+    endpoint.tls.then(|| UpstreamTls {
+        server_name: fields
+            .as_ref()
+            .and_then(|fields| fields.text("server_name"))
+            .map_or_else(|| endpoint.host.clone(), |name| name.text.to_owned()),
+        ca,
+        identity: certificate.zip(key),
+    })
 }
 
 /// A request must not come back in, least of all through the admin listener (THREATS P02). And two listeners cannot

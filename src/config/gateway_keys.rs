@@ -25,6 +25,12 @@ static PATH: TextKind = TextKind {
     check: values::line,
 };
 
+static SERVER_NAME: TextKind = TextKind {
+    pattern: "^[A-Za-z0-9_.:-]+$",
+    example: "billing.internal",
+    check: |text| addresses::server_name(text),
+};
+
 static ADDRESS: TextKind = TextKind {
     pattern: "^(unix:.+|[0-9.]+:[0-9]+|\\[[0-9A-Fa-f:.%]+\\]:[0-9]+)$",
     example: "127.0.0.1:8080",
@@ -32,7 +38,7 @@ static ADDRESS: TextKind = TextKind {
 };
 
 static URL: TextKind = TextKind {
-    pattern: "^http://[^/?#@]+:[0-9]+$",
+    pattern: "^https?://[^/?#@]+:[0-9]+$",
     example: "http://127.0.0.1:9000",
     check: |text| addresses::upstream(text).map(drop),
 };
@@ -214,7 +220,16 @@ pub(super) static UPSTREAM: Section = Section {
     name: "upstream",
     about: "A backend.",
     keys: &[
-        required("url", Shape::Text(&URL), "http://HOST:PORT, without a path."),
+        required(
+            "url",
+            Shape::Text(&URL),
+            "http://HOST:PORT or https://HOST:PORT, without a path.",
+        ),
+        optional(
+            "tls",
+            Shape::Section(&UPSTREAM_TLS),
+            "For https: who vouches for the backend, and who we are. Default: the system's authorities.",
+        ),
         optional("connect_timeout", duration(MS, HOUR), "Default: 2s."),
         optional(
             "timeout",
@@ -225,6 +240,30 @@ pub(super) static UPSTREAM: Section = Section {
             "max_connections",
             Shape::Count { least: 1, most: 65_536 },
             "Connections to this backend at one time. Default: 128.",
+        ),
+    ],
+};
+
+/// `tls` of an upstream.
+pub(super) static UPSTREAM_TLS: Section = Section {
+    name: "tls",
+    about: "TLS to a backend; its certificate is always verified.",
+    keys: &[
+        optional(
+            "ca",
+            Shape::Text(&PATH),
+            "Authorities that vouch for the backend, a PEM file. Default: the system's.",
+        ),
+        optional(
+            "certificate",
+            Shape::Text(&PATH),
+            "The certificate chain that we show, a PEM file; with `key`.",
+        ),
+        optional("key", Shape::Text(&PATH), "Its private key, a PEM file."),
+        optional(
+            "server_name",
+            Shape::Text(&SERVER_NAME),
+            "The name in the backend's certificate. Default: the host of `url`.",
         ),
     ],
 };

@@ -9,6 +9,8 @@
 
 mod addresses;
 mod analysis;
+mod body_keys;
+mod class_keys;
 mod classes;
 mod conditions;
 mod cors;

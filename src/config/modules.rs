@@ -4,6 +4,7 @@ use http::HeaderName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::body_keys::CSV;
 use super::fields::{Fields, Text};
 use super::names::Names;
 use super::policy_keys::{JURISDICTION, MODULE};
@@ -12,6 +13,7 @@ use super::roles::Grants;
 use super::routes;
 use super::values;
 use super::yaml::{Key, Node, Value};
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::PathPattern;
 use crate::policy::parts::{CallerFact, Jurisdiction, Mode, Module, Origin, Unmaskable, UpstreamId};
 use crate::policy::pattern::Segment;
@@ -72,6 +74,8 @@ fn module<'a>(
         path_parameters: own.text("path_parameters").is_some_and(|text| text.text == "allow"),
         forward_token: own.flag("forward_token").unwrap_or(false),
         unmaskable: unmaskable(&own),
+        tolerant_json: own.text("json").is_some_and(|text| text.text == "tolerant"),
+        dialect: dialect(&own),
         mode,
         routes,
         origin: Origin {
@@ -110,6 +114,18 @@ fn unmaskable(own: &Fields<'_>) -> Unmaskable {
             .filter(|_| listed)
             .filter_map(|text| values::media_type(text.text).ok())
             .collect(),
+    }
+}
+
+/// How the module's text answers are written.
+fn dialect(own: &Fields<'_>) -> Dialect {
+    let delimiter = own.section("csv", &CSV).and_then(|csv| csv.text("delimiter"));
+    let charset = own.text("charset");
+    Dialect {
+        delimiter: delimiter
+            .and_then(|text| Delimiter::named(text.text))
+            .unwrap_or_default(),
+        charset: charset.and_then(|text| Charset::named(text.text)).unwrap_or_default(),
     }
 }
 

@@ -248,7 +248,16 @@ fn compile(
         forward_as: &forward_as,
     };
     let modules = modules::read(module_entries, &known, problems);
-    let classes = classes::read(fields.named("fields"), &role_names, &module_names, &grants, problems);
+    let key_entries = fields.named("field_keys");
+    let known_to_classes = classes::Known {
+        roles: &role_names,
+        modules: &module_names,
+        grants: &grants,
+        keys: &classes::keys(key_entries, inputs, problems),
+        key_names: &Names::new("field key", key_entries.iter().map(|(key, _)| key.text.as_str())),
+    };
+    let classes = classes::read(fields.named("fields"), &known_to_classes, problems);
+    classes::columnless(module_entries, &classes, problems);
     let allow_from = fields
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));

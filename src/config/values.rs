@@ -352,3 +352,27 @@ pub(super) fn media_type(text: &str) -> Result<String, Fault> {
         _ => Err(Fault::new("is no media type").hint("such as `application/pdf`, without parameters and without `*`")),
     }
 }
+
+/// The name of a field key: it stands in every hash and envelope, between colons.
+pub(super) fn key_name(text: &str) -> Result<(), Fault> {
+    let fits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if fits && (1..=32).contains(&text.len()) {
+        Ok(())
+    } else {
+        Err(Fault::new("is no name for a key").hint("1 to 32 letters, digits, `_` and `-`, such as `k2026`"))
+    }
+}
+
+/// What stands in place of a redacted value.
+pub(super) fn redacted(text: &str) -> Result<(), Fault> {
+    const MOST: usize = 256;
+    if text.len() > MOST {
+        return Err(Fault::new(format!("is longer than {MOST} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("has a control character in it"));
+    }
+    Ok(())
+}

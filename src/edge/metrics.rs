@@ -38,6 +38,7 @@ pub struct Metrics {
     upstream_up: IntGaugeVec,
     masked: IntCounterVec,
     rows: IntCounterVec,
+    tolerated: IntCounterVec,
     idempotency: IntCounterVec,
     reloads: IntCounterVec,
     policy_info: IntGaugeVec,
@@ -152,6 +153,11 @@ impl Metrics {
                 "Rows of responses dropped, by module.",
                 &["module"],
             )?,
+            tolerated: counters(
+                "tollgate_tolerated_total",
+                "What was not quite JSON in answers that were masked, by module and kind.",
+                &["module", "kind"],
+            )?,
             idempotency: counters(
                 "tollgate_idempotency_total",
                 "Keyed writes, by what became of the key.",
@@ -229,6 +235,12 @@ impl Metrics {
     #[must_use]
     pub fn rows(&self, module: &str) -> IntCounter {
         self.rows.with_label_values(&[module])
+    }
+
+    /// The counter of one kind of what a module tolerates in JSON.
+    #[must_use]
+    pub fn tolerated(&self, module: &str, kind: &str) -> IntCounter {
+        self.tolerated.with_label_values(&[module, kind])
     }
 
     /// A keyed write, by what became of its key.

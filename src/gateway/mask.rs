@@ -18,7 +18,7 @@ use super::refusal::Refusal;
 use super::view::{View, for_this_caller_only};
 use crate::edge::backend::Lease;
 use crate::masking::coding::DecodeFault;
-use crate::masking::{Format, Masker, media_type};
+use crate::masking::{Dialect, Format, Mask, Masker, media_type};
 use crate::policy::Permit;
 use crate::reason::{Outcome, Reason};
 
@@ -186,7 +186,12 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
-    match Format::of(content_type) {
+    let tolerant = permit.module().is_some_and(|module| module.tolerant_json);
+    match Format::of(content_type, dialect(permit)) {
+        Some(Format::Csv(_) | Format::Tsv(_)) if let Some(class) = columnless(&view.mask, permit) => Err(unmaskable(
+            format!("class `{class}` is hidden from the caller and has `paths` alone, which say nothing of columns"),
+        )),
+        Some(format) if tolerant => Ok(Some(Masker::tolerant(view.mask, format))),
         Some(format) => Ok(Some(Masker::new(view.mask, format))),
         None if passes(content_type, permit) => Ok(None),
         None => {
@@ -196,10 +201,21 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     }
 }
 
+fn dialect(permit: &Permit) -> Dialect {
+    permit.module().map(|module| module.dialect).unwrap_or_default()
+}
+
+/// The class for which no table can be masked for this caller.
+fn columnless<'p>(mask: &Mask, permit: &'p Permit) -> Option<&'p str> {
+    let class = mask.columnless()?;
+    let name = permit.policy().class_names().nth(usize::from(class.0));
+    Some(name.map_or("", |name| name))
+}
+
 /// Whether the module lets this type pass as it is, coded or not. What can be masked never passes.
 fn passes(content_type: &[u8], permit: &Permit) -> bool {
     // Nobody can say which rows are in what passes.
-    Format::of(content_type).is_none()
+    Format::of(content_type, dialect(permit)).is_none()
         && permit.row_rule().is_none()
         && permit.module().is_some_and(|module| {
             let pass = &module.unmaskable;

@@ -159,6 +159,7 @@ mod tests {
             selectors: Arc::new(Selectors::compile(&[]).unwrap()),
             actions: Arc::new([hidden.then_some(Action::Remove)]),
             rows: None,
+            route: "".into(),
         };
         View::new(mask, &"0123456789abcdef".into())
     }

@@ -53,6 +53,8 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
         path_parameters: false,
         forward_token: false,
         unmaskable: Unmaskable::default(),
+        tolerant_json: false,
+        dialect: crate::masking::Dialect::default(),
         mode: parts::Mode::default(),
         routes,
         origin: parts::Origin::default(),

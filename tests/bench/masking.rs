@@ -1,4 +1,5 @@
-//! How fast masking is, beside the obvious way: parse into a tree, drop members, print it again.
+//! How fast masking is, beside the obvious way: parse into a tree or into records, drop members or
+//! columns, print it again.
 //!
 //! `cargo bench --bench masking` prints a table; without `--bench` (as `cargo test --all-targets` runs it) every row
 //! is run once, to see that it works.
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tollgate::masking::{Action, ClassId, FieldRule, Format, Mask, Masker, Selectors};
+use tollgate::masking::{Action, ClassId, Dialect, FieldRule, Format, Mask, Masker, Selectors};
 
 /// As a body comes off a socket.
 const CHUNK: usize = 16 * 1024;
@@ -42,38 +43,57 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("text, 4 MB", notes(4_000), &by_name),
         ("numbers, 4 MB", readings(100_000), &by_name),
     ];
-    println!(
-        "{:<26} {:>10} {:>12} {:>12} {:>12}",
-        "", "bytes", "masking", "", "serde_json"
-    );
+    head("serde_json");
     for (name, body, mask) in &rows {
-        let mut out = Vec::with_capacity(body.len() + CHUNK);
-        let masking = measure(time, || {
-            out.clear();
-            let mut masker = Masker::new((*mask).clone(), Format::Json);
-            for chunk in body.as_bytes().chunks(CHUNK) {
-                masker.feed(black_box(chunk), &mut out)?;
-            }
-            masker.finish(&mut out)?;
-            black_box(&out);
-            Ok(())
-        })?;
+        let masking = masked(time, body, mask, Format::Json)?;
         let tree = measure(time, || {
             let mut value: Value = serde_json::from_slice(black_box(body.as_bytes()))?;
             drop_members(&mut value);
             black_box(serde_json::to_vec(&value)?);
             Ok(())
         })?;
-        let rate = |each: Duration| body.len() as f64 / each.as_secs_f64() / 1e6;
-        println!(
-            "{name:<26} {:>10} {:>7.0} MB/s {:>9.2} µs {:>7.0} MB/s",
-            body.len(),
-            rate(masking),
-            masking.as_secs_f64() * 1e6,
-            rate(tree)
-        );
+        row(name, body.len(), masking, tree);
+    }
+    let tables = [
+        ("CSV, plain, 4 MB", export(40_000, ""), &by_name),
+        ("CSV, all quoted, 5 MB", export(40_000, "\""), &by_name),
+        ("CSV, nothing to mask", export(40_000, ""), &mask(&["nothing"], &[])?),
+    ];
+    head("csv");
+    for (name, body, mask) in &tables {
+        let masking = masked(time, body, mask, Format::Csv(Dialect::default()))?;
+        let read_and_written = measure(time, || drop_columns(black_box(body.as_bytes())))?;
+        row(name, body.len(), masking, read_and_written);
     }
     Ok(())
+}
+
+fn head(peer: &str) {
+    println!("{:<26} {:>10} {:>12} {:>12} {peer:>12}", "", "bytes", "masking", "");
+}
+
+fn row(name: &str, bytes: usize, masking: Duration, peer: Duration) {
+    let rate = |each: Duration| bytes as f64 / each.as_secs_f64() / 1e6;
+    println!(
+        "{name:<26} {bytes:>10} {:>7.0} MB/s {:>9.2} µs {:>7.0} MB/s",
+        rate(masking),
+        masking.as_secs_f64() * 1e6,
+        rate(peer)
+    );
+}
+
+fn masked(time: Duration, body: &str, mask: &Mask, format: Format) -> Result<Duration, Box<dyn Error>> {
+    let mut out = Vec::with_capacity(body.len() + CHUNK);
+    measure(time, || {
+        out.clear();
+        let mut masker = Masker::new(mask.clone(), format);
+        for chunk in body.as_bytes().chunks(CHUNK) {
+            masker.feed(black_box(chunk), &mut out)?;
+        }
+        masker.finish(&mut out)?;
+        black_box(&out);
+        Ok(())
+    })
 }
 
 /// The best of batches of about a twentieth of `time`: what else the machine does only ever adds.
@@ -99,6 +119,7 @@ fn mask(names: &[&str], paths: &[&str]) -> Result<Mask, Box<dyn Error>> {
     let rule = FieldRule {
         class: ClassId(0),
         names: owned(names),
+        columns: Vec::new(),
         exact: false,
         paths: owned(paths),
     };
@@ -106,6 +127,7 @@ fn mask(names: &[&str], paths: &[&str]) -> Result<Mask, Box<dyn Error>> {
         selectors: Arc::new(Selectors::compile(&[rule])?),
         actions: [Some(Action::Remove)].into(),
         rows: None,
+        route: "".into(),
     })
 }
 
@@ -119,6 +141,60 @@ fn drop_members(value: &mut Value) {
         Value::Array(elements) => elements.iter_mut().for_each(drop_members),
         _ => {}
     }
+}
+
+/// The same with a reader and a writer of records.
+fn drop_columns(body: &[u8]) -> Result<(), Box<dyn Error>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(body);
+    let mut writer = csv::Writer::from_writer(Vec::with_capacity(body.len()));
+    let mut record = csv::ByteRecord::new();
+    let mut stays: Vec<bool> = Vec::new();
+    while reader.read_byte_record(&mut record)? {
+        if stays.is_empty() {
+            stays = record
+                .iter()
+                .map(|name| !NAMES.iter().any(|own| own.as_bytes() == name))
+                .collect();
+        }
+        for (field, _) in record.iter().zip(&stays).filter(|(_, stays)| **stays) {
+            writer.write_field(field)?;
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    black_box(writer.into_inner()?);
+    Ok(())
+}
+
+fn export(rows: usize, quote: &str) -> String {
+    let line = |fields: &[&str]| {
+        let fields: Vec<String> = fields.iter().map(|field| format!("{quote}{field}{quote}")).collect();
+        fields.join(",") + "\r\n"
+    };
+    let mut out = line(&[
+        "account_id",
+        "status",
+        "balance",
+        "ssn",
+        "name",
+        "street",
+        "zip",
+        "phone",
+        "tariff",
+    ]);
+    for at in 0..rows {
+        out.push_str(&line(&[
+            &format!("AC-{at:07}"),
+            "active",
+            &format!("{}.10", at * 37),
+            &format!("123-45-{:04}", at % 10_000),
+            "Dolores O'Neill-Ramirez",
+            "1200 Congress Ave",
+            "78701",
+            "+1 512 555 0100",
+            "R-2",
+        ]));
+    }
+    out
 }
 
 fn accounts(rows: usize) -> String {

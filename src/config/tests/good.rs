@@ -8,6 +8,7 @@ use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
 use crate::identity::{Algorithm, ClaimNames};
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
@@ -137,6 +138,7 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    json: tolerant
     mode: enforce
     routes:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
@@ -147,11 +149,18 @@ modules:
     prefix: /
     upstream: billing
     unmaskable: [Application/PDF]
+    json: strict
+    csv: { delimiter: "|" }
+    charset: windows-1252
     routes:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
-  d: { headers: [X-A], mask: redact }
+  d: { headers: [X-A], mask: redact, redact_as: withheld }
+  e: { columns: [" Phone No ", iban] }
+  f: { names: [customer], mask: hash, key: k1 }
+field_keys:
+  k1: { file: keys/field.key }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
@@ -241,9 +250,18 @@ fn a_policy_is_typed() {
     assert_eq!(modules[0].upstream.0, 1);
     assert_eq!(modules[0].prefixes.len(), 2);
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
+    assert!(modules[0].tolerant_json && !modules[1].tolerant_json);
     assert!(!modules[1].unmaskable.pass_all);
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].dialect, Dialect::default());
+    assert_eq!(
+        modules[1].dialect,
+        Dialect {
+            delimiter: Delimiter::Pipe,
+            charset: Charset::named("windows-1252").unwrap(),
+        }
+    );
     let route = &modules[0].routes[0];
     assert_eq!(route.methods, [Method::POST, Method::PUT]);
     assert_eq!(route.jurisdiction, Some(Jurisdiction::Fixed(vec!["A".to_owned()])));

@@ -4,6 +4,7 @@
 use super::lexeme::{BadText, Number, Text, number, space, text};
 use super::machine::{Ahead, Cursor, Machine, UNCUT};
 use super::rows::Way;
+use super::tolerance::{BadString, Decides, Deviation};
 use crate::masking::unmaskable::Unmaskable;
 use crate::masking::{MAX_DEPTH, MAX_HELD, MAX_NAME};
 
@@ -149,7 +150,7 @@ impl Machine {
                 way
             }
             Some(Ahead::Replace(cut)) => {
-                self.write_replacement(cursor, cut);
+                self.write_replacement(cursor, cut)?;
                 Way::Off
             }
         };
@@ -164,17 +165,41 @@ impl Machine {
                 cursor.at += 1;
                 return self.number(cursor, Number::start(byte));
             }
+            b']' if self.ends_after_comma() => return self.close(cursor),
             b't' => b"rue",
             b'f' => b"alse",
             b'n' => b"ull",
-            _ => return Err(self.unexpected(cursor, "a value")),
+            other => match self
+                .tolerance
+                .as_mut()
+                .and_then(|tolerance| tolerance.number_start(other))
+            {
+                Some(part) => {
+                    cursor.at += 1;
+                    return self.number(cursor, part);
+                }
+                None => return Err(self.unexpected(cursor, "a value")),
+            },
         };
         cursor.at += 1;
         self.literal(cursor, literal)
     }
 
+    /// Whether a container may end after a comma, which is counted.
+    fn tolerates_comma(&mut self) -> bool {
+        if let Some(tolerance) = &mut self.tolerance {
+            tolerance.count(Deviation::TrailingComma, 1);
+        }
+        self.tolerance.is_some()
+    }
+
+    /// Whether a bracket in place of a value ends an array. One that is empty ends elsewhere: this one has had a comma.
+    fn ends_after_comma(&mut self) -> bool {
+        self.stack.last().is_some_and(|frame| frame.array) && self.tolerates_comma()
+    }
+
     fn text(&mut self, cursor: &mut Cursor<'_>, mut part: Text) -> Step {
-        if self.string(cursor, &mut part, &mut false)? {
+        if self.string(cursor, &mut part, &mut false, false)? {
             return self.value_ends(cursor);
         }
         self.at = At::Text(part);
@@ -182,15 +207,36 @@ impl Machine {
     }
 
     #[inline]
-    fn string(&self, cursor: &mut Cursor<'_>, part: &mut Text, escaped: &mut bool) -> Result<bool, Unmaskable> {
-        text(cursor.chunk, &mut cursor.at, part, escaped).map_err(|fault| match fault {
-            BadText::Control => Unmaskable::Control { at: self.here(cursor) },
-            BadText::Escape => Unmaskable::Escape { at: self.here(cursor) },
+    fn string(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        part: &mut Text,
+        escaped: &mut bool,
+        is_name: bool,
+    ) -> Result<bool, Unmaskable> {
+        let decides = match is_name {
+            true => Decides::Name,
+            false if self.row_depth() != UNCUT => Decides::Row,
+            false => Decides::Nothing,
+        };
+        let read = match &mut self.tolerance {
+            None => text(cursor.chunk, &mut cursor.at, part, escaped).map_err(BadString::Text),
+            Some(tolerance) => tolerance.text(cursor.chunk, &mut cursor.at, part, escaped, decides),
+        };
+        let at = self.here(cursor);
+        read.map_err(|fault| match fault {
+            BadString::Text(BadText::Control) => Unmaskable::Control { at },
+            BadString::Text(BadText::Escape) => Unmaskable::Escape { at },
+            BadString::Charset => Unmaskable::Charset { at },
         })
     }
 
     fn number(&mut self, cursor: &mut Cursor<'_>, mut part: Number) -> Step {
-        match number(cursor.chunk, &mut cursor.at, &mut part) {
+        let read = match &mut self.tolerance {
+            None => number(cursor.chunk, &mut cursor.at, &mut part),
+            Some(tolerance) => tolerance.number(cursor.chunk, &mut cursor.at, &mut part),
+        };
+        match read {
             Ok(true) => self.value_ends(cursor),
             Ok(false) => {
                 self.at = At::Number(part);
@@ -322,7 +368,7 @@ impl Machine {
                 }
                 self.name(cursor, Text::Plain, false)
             }
-            Some(b'}') if first => {
+            Some(b'}') if first || self.tolerates_comma() => {
                 self.release(cursor);
                 self.close(cursor)
             }
@@ -332,7 +378,7 @@ impl Machine {
     }
 
     fn name(&mut self, cursor: &mut Cursor<'_>, mut part: Text, mut escaped: bool) -> Step {
-        let closed = self.string(cursor, &mut part, &mut escaped);
+        let closed = self.string(cursor, &mut part, &mut escaped, true);
         if self.holding {
             let length = self.held_back(cursor) - self.name_at - usize::from(closed == Ok(true));
             if length > MAX_NAME {
@@ -368,7 +414,7 @@ impl Machine {
     fn element(&mut self, cursor: &mut Cursor<'_>, first: bool) -> Step {
         match self.next_held_byte(cursor)? {
             None => {}
-            Some(b']') if first => {
+            Some(b']') if first || self.tolerates_comma() => {
                 self.release(cursor);
                 return self.close(cursor);
             }

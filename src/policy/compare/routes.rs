@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::probes::{MAX_PROBES, probes};
 use super::{Change, Effect, Kind, difference, list, role, role_names};
 use crate::call::Call;
+use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
 use crate::policy::parts::{Idempotency, Jurisdiction, Module, Route, Unmaskable};
@@ -366,6 +367,8 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         path_parameters,
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
+        tolerant_json,
+        dialect: Dialect { delimiter, charset },
         routes: _,
         // Compared at each route.
         mode: _,
@@ -393,6 +396,25 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
             (false, true) => found.push((Effect::Widens, what.to_owned())),
             (true, false) => found.push((Effect::Narrows, format!("no longer: {what}"))),
             _ => {}
+        }
+    }
+    // Who sees what is the same; more answers can be masked, or fewer.
+    match (before.tolerant_json, *tolerant_json) {
+        (false, true) => found.push((Effect::Neutral, "masks JSON that is not quite JSON, too".to_owned())),
+        (true, false) => found.push((
+            Effect::Neutral,
+            "no longer masks JSON that is not quite JSON".to_owned(),
+        )),
+        _ => {}
+    }
+    // What was refused may be read now, and names be found or not.
+    let was = before.dialect;
+    for (what, was, is) in [
+        ("the delimiter of CSV", was.delimiter.word(), delimiter.word()),
+        ("the charset of text", was.charset.name(), charset.name()),
+    ] {
+        if was != is {
+            found.push((Effect::Widens, format!("{what} is `{is}` in place of `{was}`")));
         }
     }
     let (added, removed) = difference(&before.unmaskable.pass, pass);

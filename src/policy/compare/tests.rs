@@ -315,11 +315,36 @@ const EDITS: &[(&str, &[Edit])] = &[
         &[("unmaskable: [application/pdf]", "unmaskable: pass")],
     ),
     (
+        "JSON that is not quite JSON is masked, too",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    json: tolerant",
+        )],
+    ),
+    (
         "the backend gets the token",
         &[(
             "    unmaskable: [application/pdf]",
             "    forward_token: true\n    path_parameters: allow",
         )],
+    ),
+    (
+        "another charset and delimiter",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    csv: { delimiter: \";\" }\n    charset: windows-1252",
+        )],
+    ),
+    (
+        "columns",
+        &[(
+            "    names: [balance]",
+            "    names: [balance]\n    columns: [Saldo, \" IB_AN \"]",
+        )],
+    ),
+    (
+        "a class that had paths alone",
+        &[("    names: [ssn, phone]\n", "    paths: [/ssn]\n")],
     ),
     ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
     (
@@ -365,6 +390,17 @@ const EDITS: &[(&str, &[Edit])] = &[
     ),
     ("a stronger mask", &[("mask: redact", "mask: remove")]),
     (
+        "another text for what is redacted",
+        &[("mask: redact", "mask: redact\n    redact_as: withheld")],
+    ),
+    (
+        "a hash in place of a text",
+        &[
+            ("mask: redact", "mask: hash\n    key: k1"),
+            ("fields:\n", "field_keys: { k1: { file: k1.key } }\nfields:\n"),
+        ],
+    ),
+    (
         "other headers for the backend",
         &[("{ X-User: user }", "{ X-User: user, X-Roles: roles }")],
     ),
@@ -377,6 +413,7 @@ fn folder() -> TempDir {
         "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n",
     )
     .unwrap();
+    std::fs::write(folder.path().join("k1.key"), [1; 32]).unwrap();
     folder
 }
 
