@@ -2,6 +2,7 @@
 //!
 //! A connection mostly brings the same token again: it remembers the last one, so that not even the hash is needed.
 
+use arc_swap::Guard;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -72,7 +73,7 @@ impl LastCaller {
 }
 
 /// Finds the caller. None when there is no token: then only public routes are open. A token that is not known yet is not
-/// looked at if its address has shown too many bad ones (THREATS L10); one that is known costs nothing.
+/// looked at if its address has shown too many that led nowhere (THREATS L10); one that is known costs nothing.
 pub(super) async fn identify(
     rules: &Arc<Rules>,
     headers: &HeaderMap,
@@ -97,18 +98,29 @@ pub(super) async fn identify(
         return Ok(Some(known));
     }
     tries.may_try()?;
+    let judged = judge(rules, token, now).await;
+    if judged.is_err() && keys.ring.has_usable_key() {
+        // Without a key no token is good, which is nobody's fault.
+        tries.failed();
+    }
+    let (identity, keys) = judged?;
+    let expires_at = identity.authority.caller.expires_at;
+    keys.verified.insert(token, Arc::clone(&identity), expires_at);
+    last.remember(field, &keys, &identity);
+    Ok(Some(identity))
+}
+
+/// Verifies a token that is not known, with the keys that it was verified by.
+async fn judge(rules: &Arc<Rules>, token: &str, now: u64) -> Result<(Arc<Identity>, Guard<Arc<Keys>>), Refusal> {
+    let mut keys = rules.keys();
     let mut verified = keys.ring.verify(token, now);
-    let mut keys = keys;
     if let Err(TokenFault::UnknownKey { issuer }) = verified
         && rules.refetch(issuer).await
     {
         keys = rules.keys();
         verified = keys.ring.verify(token, now);
     }
-    let caller = verified
-        .inspect_err(|_| tries.failed())
-        .map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
-    let expires_at = caller.expires_at;
+    let caller = verified.map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
     let authority = Authority::new(rules.policy(), caller)
         .map_err(|refused| Refusal::because(refused.0, format!("user {}", refused.1.user)))?;
     let forwarded = forwarded(rules.policy(), &authority)?;
@@ -116,9 +128,7 @@ pub(super) async fn identify(
         authority: Arc::new(authority),
         forwarded,
     });
-    keys.verified.insert(token, Arc::clone(&identity), expires_at);
-    last.remember(field, &keys, &identity);
-    Ok(Some(identity))
+    Ok((identity, keys))
 }
 
 /// The token of a `Bearer` header (RFC 6750, 2.1; the scheme's case is free, RFC 9110, 11.1).
