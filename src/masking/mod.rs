@@ -68,9 +68,9 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
-    /// The value's envelope stands in its place, as a string. Of CSV the column goes.
+    /// The value's envelope stands in its place, as a string.
     Encrypt(Arc<FieldKey>),
-    /// The value's hash stands in its place, as a string. Of CSV the column goes.
+    /// The value's hash stands in its place, as a string.
     Hash(Arc<FieldKey>),
 }
 

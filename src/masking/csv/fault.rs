@@ -1,5 +1,6 @@
 //! What is wrong with CSV, in words for an operator. Nothing of the body is in it.
 
+use crate::masking::seal::MAX_SEALED;
 use crate::masking::{MAX_COLUMNS, MAX_NAME, MAX_ROW};
 
 /// What is wrong with CSV.
@@ -47,6 +48,12 @@ pub enum CsvFault {
     /// More than [`MAX_ROW`].
     #[error("of a record stay more than {MAX_ROW} bytes")]
     LongRecord,
+    /// More than [`MAX_SEALED`].
+    #[error("a field to be hashed or encrypted is longer than {MAX_SEALED} bytes")]
+    LongValue,
+    /// There is no randomness, or the library refuses.
+    #[error("a field could not be hashed or encrypted")]
+    NotSealed,
     /// Another number of fields than the header has.
     #[error("the record has another number of fields than the header")]
     Ragged,

@@ -2,7 +2,9 @@
 
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
+use super::sealing::Seal;
 use super::{CsvFault, Grammar};
 use crate::masking::charset::Charset;
 use crate::masking::selectors::trim;
@@ -34,12 +36,18 @@ pub(super) enum Way {
     Remove,
     /// This stands in its place.
     Put(Box<[u8]>),
+    /// Its hash or envelope stands in its place.
+    Seal(Seal),
 }
 
 /// What happens to a column, the strictest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fate {
     Keep,
+    /// Puts the field's hash.
+    Hash(u16),
+    /// Puts the field's envelope.
+    Encrypt(u16),
     /// Puts the text of this class.
     Redact(u16),
     Null,
@@ -50,6 +58,8 @@ enum Fate {
 #[derive(Debug, Default)]
 pub(super) struct Header {
     fates: Vec<Fate>,
+    /// The names of columns that are sealed, in their order.
+    sealed: VecDeque<String>,
     /// How many fields of each record are masked, by class index.
     masked: SmallVec<[u32; 8]>,
     hits: SmallVec<[u16; 8]>,
@@ -61,6 +71,16 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     /// How many fields of each record are masked, by class index.
     pub(super) masked: SmallVec<[u32; 8]>,
+}
+
+impl Table {
+    /// What seals a column, if anything does.
+    pub(super) fn seal(&self, column: usize) -> Option<&Seal> {
+        match &self.columns.get(column)?.way {
+            Way::Seal(seal) => Some(seal),
+            _ => None,
+        }
+    }
 }
 
 /// Longest name as written, its quotes included.
@@ -90,6 +110,9 @@ impl Header {
         let fate = self.judge(&name, mask);
         let lead = self.fates.iter().any(|before| *before != Fate::Remove);
         self.fates.push(fate);
+        if matches!(fate, Fate::Hash(_) | Fate::Encrypt(_)) {
+            self.sealed.push_back(trim(&name).to_owned());
+        }
         Ok((fate != Fate::Remove).then_some(lead))
     }
 
@@ -105,8 +128,9 @@ impl Header {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Fate::Redact(class),
                 Some(Some(Action::Null)) => Fate::Null,
-                // A column cannot be hashed field by field yet, so it goes.
-                Some(Some(Action::Remove | Action::Hash(_) | Action::Encrypt(_))) | None => Fate::Remove,
+                Some(Some(Action::Hash(_))) => Fate::Hash(class),
+                Some(Some(Action::Encrypt(_))) => Fate::Encrypt(class),
+                Some(Some(Action::Remove)) | None => Fate::Remove,
             };
             strictest = strictest.max(fate);
             if let Some(count) = self.masked.get_mut(usize::from(class)) {
@@ -117,13 +141,16 @@ impl Header {
     }
 
     /// The header has ended.
-    pub(super) fn close(self, grammar: Grammar, mask: &Mask) -> Table {
+    pub(super) fn close(mut self, grammar: Grammar, mask: &Mask) -> Table {
         let kept = self.fates.iter().filter(|fate| **fate != Fate::Remove).count();
         let mut lead = false;
         let columns = self.fates.iter().map(|&fate| {
             let way = match fate {
                 Fate::Keep => Way::Keep,
                 Fate::Remove => Way::Remove,
+                Fate::Hash(class) | Fate::Encrypt(class) => {
+                    Way::Seal(Seal::new(class, &self.sealed.pop_front().unwrap_or_default()))
+                }
                 Fate::Null => Way::Put(field("", grammar, kept == 1)),
                 Fate::Redact(class) => {
                     let action = mask.actions.get(usize::from(class)).and_then(Option::as_ref);

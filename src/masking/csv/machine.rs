@@ -31,7 +31,9 @@ pub(in crate::masking) struct Machine {
     pub(super) column: usize,
     /// The field that is being read is not written.
     pub(super) cutting: bool,
-    /// What earlier chunks had of the name that is being read.
+    /// The field that is being read will be hashed or encrypted.
+    pub(super) sealing: bool,
+    /// What earlier chunks had of the name, or of the field to be sealed, that is being read.
     pub(super) name: Vec<u8>,
     /// Where in the body that name starts.
     pub(super) name_at: u64,
@@ -66,7 +68,7 @@ pub(super) struct Cursor<'c> {
     pub(super) at: usize,
     /// The first byte that may be written but is not yet.
     pub(super) keep: usize,
-    /// The first byte of the name that is being read.
+    /// The first byte of the name, or of the field to be sealed, that is being read.
     pub(super) name: usize,
     /// Where in `out` starts what is written of the record.
     pub(super) record: usize,
@@ -101,6 +103,7 @@ impl Machine {
             table: Table::default(),
             column: 0,
             cutting: false,
+            sealing: false,
             name: Vec::new(),
             name_at: 0,
             record_at: 0,
@@ -233,6 +236,9 @@ impl Machine {
 
     /// Keeps what this chunk has of a name that goes on in the next.
     fn gather_name(&mut self, cursor: &Cursor<'_>) -> Result<(), Unmaskable> {
+        if self.sealing {
+            return self.gather_value(cursor);
+        }
         if self.header.is_none() || !self.state.is_in_field() {
             return Ok(());
         }

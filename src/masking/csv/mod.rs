@@ -1,6 +1,7 @@
 //! CSV (RFC 4180) and its likes: a machine that stops at any byte and goes on with the next chunk.
 //!
-//! Read `machine` (bytes in, bytes out), then `walk` (the grammar) over `scan`, and `header` (which columns go).
+//! Read `machine` (bytes in, bytes out), then `walk` (the grammar) over `scan`, `header` (which columns go) and
+//! `sealing` (what is hashed or encrypted).
 //!
 //! CSV has many readers and no two agree on everything. Where two could take one byte for different things, the byte is
 //! refused: a quote anywhere but around a field, a carriage return that ends no line, a record with another number of fields
@@ -11,6 +12,7 @@ mod fault;
 mod header;
 mod machine;
 mod scan;
+mod sealing;
 mod walk;
 
 pub use fault::CsvFault;

@@ -77,6 +77,11 @@ impl Machine {
                 cursor.out.extend_from_slice(text);
                 self.cutting = true;
             }
+            Some(Way::Seal(_)) => {
+                cursor.write_to(cursor.at);
+                self.cutting = true;
+                self.start_value(cursor);
+            }
             Some(Way::Remove) | None => {
                 cursor.write_to(cursor.at);
                 self.cutting = true;
@@ -147,6 +152,7 @@ impl Machine {
             self.start_name(cursor);
             return Ok(());
         }
+        self.end_value(cursor, self.column)?;
         let Some(column) = self.table.columns.get(self.column + 1) else {
             return Err(self.fault(self.here(cursor), CsvFault::Ragged));
         };
@@ -167,6 +173,14 @@ impl Machine {
                     cursor.out.push(self.grammar.delimiter);
                 }
                 cursor.out.extend_from_slice(text);
+            }
+            (Way::Seal(_), written) => {
+                match written {
+                    false => cursor.write_to(cursor.at),
+                    true if column.lead => cursor.out.push(self.grammar.delimiter),
+                    true => {}
+                }
+                self.start_value(cursor);
             }
         }
         Ok(())
@@ -190,6 +204,7 @@ impl Machine {
     /// The record that ends at the cursor has as many fields as the header, or is that.
     fn check_record(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
         if self.header.is_none() {
+            self.end_value(cursor, self.column)?;
             return if self.column + 1 == self.table.columns.len() {
                 Ok(())
             } else {

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::properties::{chunked, tree};
 use super::{mask, run, run_all_ways};
 use crate::masking::seal::{FieldKey, MAX_SEALED, key_of};
-use crate::masking::{Format, Unmaskable};
+use crate::masking::{Dialect, Format, Unmaskable};
 
 static KEY: LazyLock<Arc<FieldKey>> =
     LazyLock::new(|| Arc::new(FieldKey::new("k1", b"0123456789abcdef0123456789abcdef").unwrap()));
@@ -145,13 +145,76 @@ fn a_value_to_be_sealed_has_a_limit() {
                 }),
             ),
         ] {
-            let body = format!("{{\"ssn\":\"{}\"}}", "x".repeat(length));
+            let body = format!("{{\"ssn\":\"{}\"}}", "!".repeat(length));
             for size in [body.len(), 4093] {
                 let masked = run(&mask(rules), Format::Json, body.as_bytes().chunks(size));
                 assert_eq!(masked.end, end, "{rules} {length}");
-                assert!(!masked.out.windows(3).any(|window| window == b"xxx"));
+                assert!(!masked.out.windows(3).any(|window| window == b"!!!"));
             }
         }
+    }
+}
+
+#[test]
+fn a_column_is_hashed_as_the_member_is() {
+    let csv = Format::Csv(Dialect::default());
+    let hash = |text: &str| KEY.hash(text.as_bytes());
+    for (rules, input, expected) in [
+        (
+            "h ssn",
+            "id,ssn,n\r\n1,C-17,x\r\n2,\"C-17\",y\r\n",
+            format!("id,ssn,n\r\n1,{0},x\r\n2,{0},y\r\n", hash("C-17")),
+        ),
+        (
+            "h ssn",
+            "ssn\n\"O\"\"N, é\"\n\"\"",
+            format!("ssn\n{}\n{}", hash("O\"N, é"), hash("")),
+        ),
+        (
+            "h ssn",
+            "ssn,SSN,id\n1,,3\n",
+            format!("ssn,SSN,id\n{},{},3\n", hash("1"), hash("")),
+        ),
+        ("h ssn;r id", "id,ssn,n\n1,2,3\n", format!("ssn,n\n{},3\n", hash("2"))),
+        (
+            "h ssn;r id;n n",
+            "ssn,id,n\n1,2,3\n",
+            format!("ssn,n\n{},\n", hash("1")),
+        ),
+        ("h ssn;n id", "id,ssn\n1,2\n", format!("id,ssn\n,{}\n", hash("2"))),
+        ("h ssn;r |ssn", "id,ssn\n1,2\n", "id\n1\n".to_owned()),
+    ] {
+        let masked = run_all_ways(&mask(rules), csv, input.as_bytes());
+        assert_eq!(masked.end, Ok(()), "{rules}: {input}");
+        assert_eq!(String::from_utf8(masked.out).unwrap(), expected, "{rules}: {input}");
+    }
+    for (length, fits) in [(MAX_SEALED, true), (MAX_SEALED + 1, false)] {
+        let body = format!("id,ssn\n1,{}\n", "!".repeat(length));
+        for size in [body.len(), 4093] {
+            let masked = run(&mask("h ssn"), csv, body.as_bytes().chunks(size));
+            assert_eq!(masked.end.is_ok(), fits, "{length}");
+            assert!(!masked.out.windows(3).any(|window| window == b"!!!"));
+        }
+    }
+}
+
+#[test]
+fn an_envelope_of_a_column_opens_there() {
+    let csv = Format::Csv(Dialect::default());
+    let input = "id, S/N ,x\n1,\"a\"\"b\",2\n3,,4\n";
+    for size in 1..input.len() {
+        let masked = run(&mask("e |s/n"), csv, input.as_bytes().chunks(size));
+        assert_eq!(masked.end, Ok(()));
+        let text = String::from_utf8(masked.out).unwrap();
+        let fields: Vec<&str> = text
+            .lines()
+            .skip(1)
+            .map(|line| line.split(',').nth(1).unwrap())
+            .collect();
+        let opened = |field, path| KEY.open(field, "/api/accounts", path);
+        assert_eq!(opened(fields[0], "/S~1N").unwrap(), b"\"a\"\"b\"");
+        assert_eq!(opened(fields[1], "/S~1N").unwrap(), b"");
+        assert!(opened(fields[0], "/id").is_err());
     }
 }
 
