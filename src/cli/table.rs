@@ -172,6 +172,8 @@ fn field_sign(sight: Sight, mask: MaskAction) -> (anstyle::Style, &'static str) 
         (Sight::Masked | Sight::Never, MaskAction::Remove) => (WARNING, "-"),
         (Sight::Masked | Sight::Never, MaskAction::Null) => (WARNING, "0"),
         (Sight::Masked | Sight::Never, MaskAction::Redact) => (WARNING, "#"),
+        (Sight::Masked | Sight::Never, MaskAction::Hash) => (WARNING, "h"),
+        (Sight::Masked | Sight::Never, MaskAction::Encrypt) => (WARNING, "e"),
     }
 }
 
@@ -230,7 +232,22 @@ fn legend(rows: &Matrix, out: &mut String) {
         lines.push(format!("roles:  {}", marks.join("   ")));
     }
     if rows.modules.iter().any(|module| !module.classes.is_empty()) {
-        lines.push("fields: ✓ sees   - removed   0 null   # redacted   · no route of the module is open".into());
+        let masks = rows
+            .modules
+            .iter()
+            .flat_map(|module| &module.classes)
+            .map(|class| class.mask);
+        let sealed = |kind| masks.clone().any(|mask| mask == kind);
+        let (hashed, encrypted) = (sealed(MaskAction::Hash), sealed(MaskAction::Encrypt));
+        let more = match (hashed, encrypted) {
+            (false, false) => "",
+            (true, false) => "   h hashed",
+            (false, true) => "   e encrypted",
+            (true, true) => "   h hashed   e encrypted",
+        };
+        lines.push(format!(
+            "fields: ✓ sees   - removed   0 null   # redacted{more}   · no route of the module is open"
+        ));
     }
     out.push('\n');
     for line in lines {

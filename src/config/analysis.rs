@@ -1,8 +1,9 @@
 //! Warnings about what has no effect, each at its place. Asked of a policy that has no problems: after one, half of them
 //! would only repeat it.
 
+use super::class_keys::CLASS;
 use super::fields::{Fields, Text};
-use super::policy_keys::{CLASS, MODULE, POLICY, ROLE_KEYS, ROUTE};
+use super::policy_keys::{MODULE, POLICY, ROLE_KEYS, ROUTE};
 use super::problem::{Problems, quote};
 use super::yaml::{Key, Node};
 use crate::policy::parts::{ModuleId, RoleId};

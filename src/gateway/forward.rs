@@ -13,6 +13,7 @@ use super::guard::Turn;
 use super::identify::Identity;
 use super::refusal::Refusal;
 use super::rehearse::Earnest;
+use super::tag::Tags;
 use super::view::View;
 use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
@@ -62,6 +63,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) permit: &'a Permit,
     /// What the caller sees of the answer, if not all.
     pub(super) view: Option<&'a View>,
+    /// Its entity tags, and the backend's.
+    pub(super) tags: &'a Tags,
     pub(super) turn: Turn,
 }
 
@@ -111,6 +114,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         caller,
         permit,
         view,
+        tags,
         turn,
     } = outgoing;
     let (call, target) = earnest.into_parts();
@@ -122,6 +126,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     if let Some(view) = view {
         view.ask(&mut fields);
     }
+    tags.ask(&mut fields);
     let source = arrival
         .peer
         .write(call.source)

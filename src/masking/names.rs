@@ -72,6 +72,11 @@ impl Names {
         self.look_up(raw, escaped, scratch)
     }
 
+    /// Looks up a name that has no escapes: a backslash is one.
+    pub(super) fn find_plain(&self, name: &str) -> Found {
+        self.found(name.as_bytes(), fold(name).as_bytes())
+    }
+
     fn look_up(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
         if !escaped && raw.len() <= USUAL && raw.is_ascii() {
             return self.look_up_usual(raw);
@@ -176,7 +181,7 @@ impl Sieve {
 
 /// Unescapes a name that the scanner has checked. `false`: a lone surrogate, which no name of a policy can hold, so
 /// that it is nobody's name.
-fn unescape(raw: &[u8], plain: &mut String) -> bool {
+pub(super) fn unescape(raw: &[u8], plain: &mut String) -> bool {
     plain.clear();
     let text = String::from_utf8_lossy(raw);
     let mut rest = text.chars();

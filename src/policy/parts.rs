@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
 use crate::ledger::schema::{Fault, Schema};
 use crate::ledger::{Deltas, EntryRules};
-use crate::masking::RowPath;
+use crate::masking::coding::Coding;
+use crate::masking::seal::FieldKey;
+use crate::masking::{Dialect, RowPath};
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +56,8 @@ pub struct Parts {
     pub forward_as: Vec<(HeaderName, CallerFact)>,
     /// Source addresses admitted at all; absent = all.
     pub allow_from: Option<Vec<IpNet>>,
+    /// Which web pages may ask; absent: browsers are told nothing.
+    pub cors: Option<CorsRules>,
 }
 
 /// A role as written; what it inherits is followed by `Policy::compile`.
@@ -108,6 +113,12 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// With which codings answers are compressed for clients that ask, the preferred first; empty = never.
+    pub compress: Vec<Coding>,
+    /// JSON that is not quite JSON is masked, too (`json: tolerant`).
+    pub tolerant_json: bool,
+    /// How its text answers are written.
+    pub dialect: Dialect,
     /// Whether denials hold, on routes that do not say otherwise.
     pub mode: Mode,
     /// Its routes.
@@ -261,8 +272,10 @@ pub enum TransactionId {
 pub struct FieldClass {
     /// Its name in metrics and audit lines.
     pub name: Arc<str>,
-    /// Member names, matched at any depth.
+    /// Names of members at any depth, and of columns of a table.
     pub names: Vec<String>,
+    /// Names of columns only.
+    pub columns: Vec<String>,
     /// JSON pointers with `*` and `**`.
     pub paths: Vec<String>,
     /// Names are compared exactly.
@@ -275,15 +288,43 @@ pub struct FieldClass {
     pub never_to: Vec<RoleId>,
     /// What happens to the field.
     pub mask: MaskAction,
+    /// The text in place of a redacted value; absent = `[REDACTED]`.
+    pub redact_as: Option<String>,
+    /// What hashes or encrypts it. Without one, what should be hashed or encrypted is removed.
+    pub key: Option<FieldKeyRef>,
     /// Modules it applies in; absent = everywhere.
     pub modules: Option<Vec<ModuleId>>,
     /// Where it stands.
     pub origin: Origin,
 }
 
-/// What masking does to a classified field, weakest first.
+impl FieldClass {
+    /// Whether it has paths alone: a table cannot be masked for those who may not see the class.
+    #[must_use]
+    pub fn is_columnless(&self) -> bool {
+        self.names.is_empty() && self.columns.is_empty() && !self.paths.is_empty()
+    }
+}
+
+/// A key that hashes or encrypts fields. Two are one if they have one name.
+#[derive(Clone, Debug)]
+pub struct FieldKeyRef(pub Arc<FieldKey>);
+
+impl PartialEq for FieldKeyRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id() == other.0.id()
+    }
+}
+
+impl Eq for FieldKeyRef {}
+
+/// What masking does to a classified field, weakest first: hashes can be compared, envelopes be opened by who has the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MaskAction {
+    /// The value's keyed hash in its place.
+    Hash,
+    /// The value's envelope in its place.
+    Encrypt,
     /// `"[REDACTED]"` in place of the value.
     Redact,
     /// `null` in place of the value.
@@ -298,6 +339,8 @@ impl MaskAction {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Hash => "hash",
+            Self::Encrypt => "encrypt",
             Self::Redact => "redact",
             Self::Null => "null",
             Self::Remove => "remove",

@@ -36,6 +36,7 @@ fn folder() -> TempDir {
         ("keys/short", &format!("{}\n", secret.trim_start_matches('0'))),
         ("keys/empty", ""),
         ("schemas/sync.json", "{}"),
+        ("keys/field.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"),
         ("tls/server.crt", "x"),
         ("tls/server.key", "x"),
         ("policies/p.yaml", "version: 1\n"),

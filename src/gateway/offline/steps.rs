@@ -1,6 +1,7 @@
 //! The steps of a decision in words: one text for the terminal, for `test` and for the admin port.
 
 use http::Method;
+use http::header::{self, HeaderMap};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -117,6 +118,19 @@ impl<'p> Steps<'p> {
         self.line_at(false, step, text, origin.as_ref());
     }
 
+    /// Whether a web page that asks could read the answer.
+    pub(super) fn page(&mut self, headers: &HeaderMap) {
+        let (Some(cors), Some(origin)) = (self.policy.cors(), headers.get(header::ORIGIN)) else {
+            return;
+        };
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let text = match cors.admitted(headers) {
+            Some(_) => format!("pages of `{origin}` may read the answer"),
+            None => format!("`{origin}` is not in `cors`: browsers keep the answer from its pages"),
+        };
+        self.line(true, "origin", text);
+    }
+
     pub(super) fn caller(&mut self, caller: &Arc<Authority>) {
         let roles: Vec<&str> = caller.roles.iter().map(|role| &**role).collect();
         let text = format!("user `{}` with roles {}", caller.caller.user, list(&roles));
@@ -157,6 +171,14 @@ impl<'p> Steps<'p> {
             let condition: Vec<&str> = rule.condition.source().split_whitespace().collect();
             let text = format!("of {place} stay those for which `{}`", condition.join(" "));
             self.line_at(true, "rows", text, Some(&rule.origin));
+        }
+        let codings = permit
+            .module()
+            .map(|module| module.compress.as_slice())
+            .unwrap_or_default();
+        if !codings.is_empty() {
+            let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
+            self.line(true, "compress", format!("with {}, if the client asks", list(&names)));
         }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);

@@ -36,10 +36,22 @@ enum Value {
 type Step = Result<(usize, Next), At>;
 
 impl Machine {
-    /// Whether the usual way may be taken from here. Nothing is held back then.
+    /// Whether the usual way may be taken from here. Nothing is held back then. Where values are encrypted every name
+    /// counts, and what is being sealed ends in more than a cut.
     #[inline]
     pub(super) fn may_stride(&self) -> bool {
-        matches!(self.at, At::Value | At::After) && self.ahead.is_none() && self.filter.is_none()
+        matches!(self.at, At::Value | At::After)
+            && self.ahead.is_none()
+            && self.filter.is_none()
+            && self.sealing.is_none()
+            && self.pointer.is_none()
+            && self.is_plain()
+    }
+
+    /// A tolerant reader looks at every byte beyond ASCII.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.tolerance.as_ref().is_none_or(|tolerance| tolerance.plain)
     }
 
     /// Goes as far as the body is ordinary.
@@ -249,7 +261,11 @@ fn value(chunk: &[u8], at: &mut usize, lines: bool) -> Value {
         }
         b'-' | b'0'..=b'9' => match usual_number(chunk, *at) {
             Some(end) => return Value::Ends(end),
-            None => number(chunk, &mut end, &mut Number::start(byte)) == Ok(true),
+            // More digits after a zero are a fault, or tolerated: `walk` knows.
+            None => {
+                let whole = number(chunk, &mut end, &mut Number::start(byte)) == Ok(true);
+                whole && !chunk.get(end).is_some_and(u8::is_ascii_digit)
+            }
         },
         b'{' => return Value::Opens { array: false },
         b'[' => return Value::Opens { array: true },

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Effect, Kind, difference, list, role, role_names};
-use crate::masking::fold;
+use crate::masking::{fold, trim};
 use crate::policy::matrix::{Sight, sight};
 use crate::policy::parts::FieldClass;
 use crate::policy::{CompiledClass, CompiledRole, Policy};
@@ -55,12 +55,15 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     let FieldClass {
         name: _,
         names,
+        columns,
         paths,
         exact,
         headers,
         visible_to,
         never_to: _,
         mask,
+        redact_as,
+        key,
         modules: _,
         origin: _,
     } = &after.class.class;
@@ -77,9 +80,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     } else {
         (folded(&old.names), folded(names))
     };
+    let trimmed = |names: &[String]| -> Vec<String> { names.iter().map(|name| trim(name).to_owned()).collect() };
+    let (old_columns, new_columns) = (trimmed(&old.columns), trimmed(columns));
+    let (old_columns, new_columns) = if old.exact || *exact {
+        (old_columns, new_columns)
+    } else {
+        (folded(&old_columns), folded(&new_columns))
+    };
     let (old_headers, new_headers) = (folded(&old.headers), folded(headers));
     for (what, before, after) in [
         ("field", &old_names, &new_names),
+        ("column", &old_columns, &new_columns),
         ("path", &old.paths, paths),
         ("header", &old_headers, &new_headers),
     ] {
@@ -90,6 +101,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
         if !removed.is_empty() {
             say(Effect::Widens, format!("{what} {} is no longer in it", list(&removed)));
         }
+    }
+    match (old.is_columnless(), after.class.class.is_columnless()) {
+        (true, false) => say(
+            Effect::Widens,
+            "no longer keeps CSV from those who may not see it".into(),
+        ),
+        (false, true) => say(
+            Effect::Narrows,
+            "keeps CSV from those who may not see it: no column is in it".into(),
+        ),
+        _ => {}
     }
     let texts = |scopes: &[Arc<str>]| -> Vec<String> { scopes.iter().map(ToString::to_string).collect() };
     let (old_scopes, new_scopes) = (texts(&old.visible_to), texts(visible_to));
@@ -110,6 +132,15 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
         ),
         std::cmp::Ordering::Equal => {}
+    }
+    if *redact_as != old.redact_as {
+        say(
+            Effect::Neutral,
+            "another text stands in place of a redacted value".into(),
+        );
+    }
+    if *key != old.key {
+        say(Effect::Widens, "another key hashes or encrypts it".into());
     }
     let (was, is) = (before.modules(), after.modules());
     let both = common_modules(before.policy, after.policy);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::probes::{MAX_PROBES, probes};
 use super::{Change, Effect, Kind, difference, list, role, role_names};
 use crate::call::Call;
+use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
 use crate::policy::parts::{DryRun, Idempotency, Jurisdiction, Module, Route, Unmaskable};
@@ -393,6 +394,9 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         path_parameters,
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
+        compress,
+        tolerant_json,
+        dialect: Dialect { delimiter, charset },
         routes: _,
         // Compared at each route.
         mode: _,
@@ -422,12 +426,45 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
             _ => {}
         }
     }
+    // Who sees what is the same; more answers can be masked, or fewer.
+    match (before.tolerant_json, *tolerant_json) {
+        (false, true) => found.push((Effect::Neutral, "masks JSON that is not quite JSON, too".to_owned())),
+        (true, false) => found.push((
+            Effect::Neutral,
+            "no longer masks JSON that is not quite JSON".to_owned(),
+        )),
+        _ => {}
+    }
+    // What was refused may be read now, and names be found or not.
+    let was = before.dialect;
+    for (what, was, is) in [
+        ("the delimiter of CSV", was.delimiter.word(), delimiter.word()),
+        ("the charset of text", was.charset.name(), charset.name()),
+    ] {
+        if was != is {
+            found.push((Effect::Widens, format!("{what} is `{is}` in place of `{was}`")));
+        }
+    }
     let (added, removed) = difference(&before.unmaskable.pass, pass);
     if !added.is_empty() {
         found.push((Effect::Widens, format!("{} passes unmasked", list(&added))));
     }
     if !removed.is_empty() {
         found.push((Effect::Narrows, format!("{} no longer passes unmasked", list(&removed))));
+    }
+    if before.compress != *compress {
+        // How long a compressed answer is tells of what is in it.
+        let widens = compress.iter().any(|coding| !before.compress.contains(coding));
+        let effect = if widens { Effect::Widens } else { Effect::Narrows };
+        let names: Vec<&str> = compress.iter().map(|coding| coding.name()).collect();
+        found.push(match names.as_slice() {
+            [] => (Effect::Narrows, "answers are no longer compressed".to_owned()),
+            _ if compress.len() == before.compress.len() && !widens => (
+                Effect::Neutral,
+                format!("answers are compressed with {}, in this order", names.join(", ")),
+            ),
+            _ => (effect, format!("answers are compressed with {}", names.join(", "))),
+        });
     }
     found.into_iter()
 }

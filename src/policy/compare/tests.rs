@@ -61,6 +61,12 @@ fields:
     visible_to: [accounts:write, audit:read]
     modules: [accounts, audit]
 allow_from: [10.0.0.0/8, 192.168.0.0/16]
+cors:
+  origins: [https://portal.example, "https://*.city.example"]
+  methods: [GET, POST]
+  headers: [Authorization]
+  expose: [X-Request-Id]
+  max_age: 10m
 "#;
 
 /// What is replaced by what.
@@ -148,6 +154,60 @@ const EDITS: &[(&str, &[Edit])] = &[
     (
         "everyone from anywhere",
         &[("allow_from: [10.0.0.0/8, 192.168.0.0/16]\n", "")],
+    ),
+    (
+        "another page",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://other.example, ",
+        )],
+    ),
+    (
+        "a page that a wildcard lets in already",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://a.city.example, ",
+        )],
+    ),
+    (
+        "one page in place of many",
+        &[("\"https://*.city.example\"", "https://a.city.example")],
+    ),
+    (
+        "many pages in place of one",
+        &[("https://portal.example", "\"https://*.portal.example\"")],
+    ),
+    (
+        "pages may do more",
+        &[
+            (
+                "  methods: [GET, POST]\n  headers: [Authorization]",
+                "  methods: [GET, POST, PUT]\n  headers: [authorization, X-Other]",
+            ),
+            ("[X-Request-Id]", "[X-Request-Id, ETag]"),
+        ],
+    ),
+    (
+        "pages may do less",
+        &[
+            ("  methods: [GET, POST]\n  headers: [Authorization]", "  methods: [GET]"),
+            ("  expose: [X-Request-Id]\n", ""),
+            ("max_age: 10m", "max_age: 5m"),
+        ],
+    ),
+    (
+        "pages with credentials",
+        &[
+            (", \"https://*.city.example\"]", "]"),
+            ("  max_age: 10m", "  credentials: true\n  max_age: 10m"),
+        ],
+    ),
+    (
+        "no pages",
+        &[(
+            "cors:\n  origins: [https://portal.example, \"https://*.city.example\"]\n  methods: [GET, POST]\n  headers: [Authorization]\n  expose: [X-Request-Id]\n  max_age: 10m\n",
+            "",
+        )],
     ),
     (
         "a route more",
@@ -262,11 +322,43 @@ const EDITS: &[(&str, &[Edit])] = &[
         &[("unmaskable: [application/pdf]", "unmaskable: pass")],
     ),
     (
+        "JSON that is not quite JSON is masked, too",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    json: tolerant",
+        )],
+    ),
+    (
         "the backend gets the token",
         &[(
             "    unmaskable: [application/pdf]",
             "    forward_token: true\n    path_parameters: allow",
         )],
+    ),
+    (
+        "answers are compressed",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    compress: [zstd, gzip]",
+        )],
+    ),
+    (
+        "another charset and delimiter",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    csv: { delimiter: \";\" }\n    charset: windows-1252",
+        )],
+    ),
+    (
+        "columns",
+        &[(
+            "    names: [balance]",
+            "    names: [balance]\n    columns: [Saldo, \" IB_AN \"]",
+        )],
+    ),
+    (
+        "a class that had paths alone",
+        &[("    names: [ssn, phone]\n", "    paths: [/ssn]\n")],
     ),
     ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
     (
@@ -312,6 +404,17 @@ const EDITS: &[(&str, &[Edit])] = &[
     ),
     ("a stronger mask", &[("mask: redact", "mask: remove")]),
     (
+        "another text for what is redacted",
+        &[("mask: redact", "mask: redact\n    redact_as: withheld")],
+    ),
+    (
+        "a hash in place of a text",
+        &[
+            ("mask: redact", "mask: hash\n    key: k1"),
+            ("fields:\n", "field_keys: { k1: { file: k1.key } }\nfields:\n"),
+        ],
+    ),
+    (
         "other headers for the backend",
         &[("{ X-User: user }", "{ X-User: user, X-Roles: roles }")],
     ),
@@ -327,6 +430,7 @@ fn folder() -> TempDir {
     for (name, schema) in [("one.json", "{}"), ("two.json", "{ \"type\": \"object\" }")] {
         std::fs::write(folder.path().join(name), schema).unwrap();
     }
+    std::fs::write(folder.path().join("k1.key"), [1; 32]).unwrap();
     folder
 }
 

@@ -108,6 +108,7 @@ impl Permit {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
             rows,
+            route: self.facts().map(|facts| Arc::clone(&facts.label)).unwrap_or_default(),
         })
     }
 
