@@ -406,4 +406,45 @@ mod tests {
             Err(QueryFault::TooManyParameters)
         );
     }
+
+    /// A backend as lenient as any: it decodes before and after it splits, at every separator there is, and folds names as
+    /// PHP does, without heed to case.
+    fn lenient_backend_sees_a_dry_run(raw: &str) -> bool {
+        let twice = decode(&decode(raw)).into_owned();
+        [raw.to_owned(), decode(raw).into_owned(), twice].iter().any(|text| {
+            text.split(['&', ';', '?']).any(|pair| {
+                let name = decode(pair.split('=').next().unwrap()).to_lowercase();
+                let name = name.split('\0').next().unwrap().trim();
+                let name = name.split('[').next().unwrap().trim();
+                name.replace([' ', '.', '-'], "_") == "dry_run"
+            })
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_a_lenient_backend_takes_for_a_dry_run_is_never_forwarded(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "dry", "DRY", "run", "_", "-", ".", "+", "%20", "%5F", "%2e", "%64", "%2564", "%00", "%09", "[", "]", "%5B", "&", ";", "?", "=",
+                    "%26", "%3B", "%3D", "%253D", "true", "false", "a", "x=1&",
+                ]),
+                0..9,
+            ),
+        ) {
+            let raw: String = parts.concat();
+            if lenient_backend_sees_a_dry_run(&raw) {
+                let plain = raw.split('&').filter(|pair| *pair == "dry_run=false").count() == 1;
+                proptest::prop_assert!(query(&raw).dry_run() != Ok(false) || plain, "{}", raw);
+            }
+        }
+
+        #[test]
+        fn one_look_alike_anywhere_is_enough(
+            at in 0..LOOK_ALIKES.len(), before in "[a-z]{1,3}(=[a-z0-9%+]{0,4})?", after in "[a-z]{1,3}(=[a-z0-9]{0,4})?",
+        ) {
+            let raw = format!("{before}&{}&{after}", LOOK_ALIKES[at]);
+            proptest::prop_assert!(query(&raw).dry_run().is_err(), "{}", raw);
+        }
+    }
 }

@@ -212,9 +212,7 @@ fn legend(rows: &Matrix, out: &mut String) {
     .into_iter()
     .filter_map(|(used, text)| used.then_some(text))
     .collect();
-    if !marks.is_empty() {
-        lines.push(format!("marks:  {}", marks.join("   ")));
-    }
+    lines.extend(wrapped("marks:  ", &marks));
     let marks: Vec<&str> = [
         (
             rows.roles.iter().any(|role| role.addressed),
@@ -228,9 +226,7 @@ fn legend(rows: &Matrix, out: &mut String) {
     .into_iter()
     .filter_map(|(used, text)| used.then_some(text))
     .collect();
-    if !marks.is_empty() {
-        lines.push(format!("roles:  {}", marks.join("   ")));
-    }
+    lines.extend(wrapped("roles:  ", &marks));
     if rows.modules.iter().any(|module| !module.classes.is_empty()) {
         let masks = rows
             .modules
@@ -253,4 +249,20 @@ fn legend(rows: &Matrix, out: &mut String) {
     for line in lines {
         let _ = writeln!(out, "{}{line}{}", FAINT.render(), FAINT.render_reset());
     }
+}
+
+/// What marks mean, in lines no longer than the table.
+fn wrapped(head: &str, marks: &[&str]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for mark in marks {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 3 + mark.chars().count() <= WIDTH => {
+                line.push_str("   ");
+                line.push_str(mark);
+            }
+            Some(_) => lines.push(format!("{:1$}{mark}", "", head.len())),
+            None => lines.push(format!("{head}{mark}")),
+        }
+    }
+    lines
 }
