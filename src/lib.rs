@@ -46,8 +46,8 @@
 //! 8. Every queue, map, buffer and wait has a named limit (constants beside what they limit).
 //! 9. A keyed write reaches the backend at most once, through any crash (`ledger`'s model, `edge::store`'s crash test,
 //!    `tests/suite/idempotency.rs`).
-//! 10. Nothing of a dry run is forwarded: what is must be an `Earnest` call, which no dry run makes (it does not compile;
-//!     `tests/suite/dryruns.rs`).
+//! 10. Nothing of a dry run is forwarded: what is must be an `Earnest` call, which no dry run makes, or a `Lookup` of
+//!     Tollgate's own, a `GET` of a path of the policy's (it does not compile; `tests/suite/dryruns.rs`).
 
 pub mod reason;
 

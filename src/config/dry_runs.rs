@@ -9,10 +9,10 @@ use super::keys::Inputs;
 use super::problem::{Problems, Span, quote};
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::values;
-use crate::call::json;
+use crate::call::{Path as CallPath, json};
 use crate::ledger::schema::{MAX_DEPTH, Schema};
 use crate::ledger::{EntryRules, MAX_ENTRIES};
-use crate::policy::parts::DryRun;
+use crate::policy::parts::{Balances, DryRun};
 
 static SCHEMA_FILE: TextKind = TextKind {
     pattern: ".+",
@@ -36,6 +36,36 @@ static CURRENCY: TextKind = TextKind {
     pattern: ".+",
     example: "USD",
     check: values::line,
+};
+
+static BALANCES_PATH: TextKind = TextKind {
+    pattern: "^/[^?#]*$",
+    example: "/api/ledger/balances",
+    check: |text| {
+        if text.contains(['?', '#']) {
+            return Err(values::Fault::new("has a query; a path alone is asked for"));
+        }
+        let one_way = CallPath::parse(text).map(drop);
+        one_way.map_err(|fault| values::Fault::new(format!("is a path that every request is refused for: {fault}")))
+    },
+};
+
+/// `balances` of a dry run.
+pub(super) static BALANCES: Section = Section {
+    name: "balances",
+    about: "What accounts have now, as the caller could read it, so that a dry run tells what they would have.",
+    keys: &[
+        required(
+            "get",
+            Shape::Text(&BALANCES_PATH),
+            "The path of a route of this policy. Who may not GET it has no dry run here.",
+        ),
+        required(
+            "pointer",
+            Shape::Text(&ENTRIES),
+            "A JSON pointer to the object in its answer that has balances by account; empty: the answer is the object.",
+        ),
+    ],
 };
 
 static TOTAL: Words = Words {
@@ -86,6 +116,11 @@ pub(super) static DRY_RUN: Section = Section {
             "currencies",
             Shape::Some(&Shape::Text(&CURRENCY)),
             "The currencies that may be used. Absent: any.",
+        ),
+        optional(
+            "balances",
+            Shape::Section(&BALANCES),
+            "Where balances are read, so that a dry run tells expected ones.",
         ),
         optional(
             "total",
@@ -149,6 +184,12 @@ pub(super) fn read(own: &Fields<'_>, inputs: &mut Inputs, problems: &mut Problem
         schema,
         schema_file: file.text.into(),
         entries: rules,
+        balances: own.section("balances", &BALANCES).and_then(|own| {
+            Some(Balances {
+                get: own.text("get")?.text.into(),
+                pointer: own.text("pointer")?.text.to_owned(),
+            })
+        }),
     }))
 }
 

@@ -2,12 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::balances::Lookup;
 use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
@@ -17,7 +19,7 @@ use super::tag::Tags;
 use super::view::View;
 use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
-use crate::call::headers;
+use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
@@ -54,8 +56,8 @@ pub(super) enum ReplyBody {
 /// Everything that a request upstream is made of.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
-    /// What is sent: no dry run can make it.
-    pub(super) earnest: Earnest,
+    /// What is sent.
+    pub(super) sent: Sent,
     /// The host that the client asked for.
     pub(super) host: HeaderValue,
     pub(super) arrival: Arrival<'a>,
@@ -68,6 +70,31 @@ pub(super) struct Outgoing<'a> {
     pub(super) turn: Turn,
 }
 
+/// What may be sent to a backend: no dry run can make the one, and no client the other.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// A client's request.
+    Earnest(Earnest),
+    /// A question of Tollgate's own.
+    Lookup(Lookup),
+}
+
+impl Sent {
+    fn call(&self) -> &Call {
+        match self {
+            Self::Earnest(earnest) => earnest.call(),
+            Self::Lookup(lookup) => lookup.call(),
+        }
+    }
+
+    fn into_parts(self) -> (Call, PathAndQuery) {
+        match self {
+            Self::Earnest(earnest) => earnest.into_parts(),
+            Self::Lookup(lookup) => lookup.into_parts(),
+        }
+    }
+}
+
 /// Sends the call.
 pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
     let permit = outgoing.permit;
@@ -77,7 +104,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
     let Some((backend, durations)) = shared.backends.get(upstream) else {
         return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
     };
-    let head = outgoing.earnest.call().method == Method::HEAD;
+    let head = outgoing.sent.call().method == Method::HEAD;
     let (request, fault, reservation) = request(outgoing, backend)?;
     let started = Instant::now();
     let exchange = Exchange {
@@ -108,7 +135,7 @@ type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
-        earnest,
+        sent,
         host,
         arrival,
         caller,
@@ -117,7 +144,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         tags,
         turn,
     } = outgoing;
-    let (call, target) = earnest.into_parts();
+    let (call, target) = sent.into_parts();
     let mut fields = call.headers;
     if !permit.module().is_some_and(|module| module.forward_token) {
         fields.remove(header::AUTHORIZATION);

@@ -21,7 +21,7 @@ use super::view::{View, for_this_caller_only};
 use crate::edge::backend::Lease;
 use crate::masking::coding::{Coding, DecodeFault, Encoder};
 use crate::masking::links::{Cleaned, Field, Links};
-use crate::masking::{Dialect, Format, Mask, Masker, media_type};
+use crate::masking::{Dialect, Format, Mask, Masker, Unmaskable, media_type};
 use crate::policy::Permit;
 use crate::reason::{Outcome, Reason};
 
@@ -231,6 +231,18 @@ impl Pending {
         }
     }
 
+    /// What the caller would see of a backend's answer, of at most `limit` bytes.
+    pub(super) async fn whole(self, limit: usize, line: &mut Line) -> Result<(StatusCode, Bytes), Refusal> {
+        let bytes = match self.body {
+            Made::Whole(bytes) => bytes,
+            Made::Flowing(flow) => flow.drain(limit, line).await?,
+        };
+        if bytes.len() > limit {
+            return Err(Reason::AnswerTooLarge.into());
+        }
+        Ok((self.head.status, bytes))
+    }
+
     /// The answer. A whole one waits until its line is on disk, if it must; a flowing one takes the line along and
     /// files it at its end.
     pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {
@@ -244,6 +256,43 @@ impl Pending {
             Made::Flowing(flow) => AnswerBody::stream(flow, line),
         };
         Ok(Response::from_parts(self.head, body))
+    }
+}
+
+impl Flow {
+    /// Reads to the end, or until there are more than `limit` bytes.
+    async fn drain(self, limit: usize, line: &mut Line) -> Result<Bytes, Refusal> {
+        let Self {
+            mut source,
+            mut lease,
+            mut masker,
+            ready,
+            ..
+        } = self;
+        let unmaskable = |fault: Unmaskable| Refusal::because(Reason::UnmaskableResponse, fault.to_string());
+        let mut out = ready.to_vec();
+        while out.len() <= limit {
+            let frame = lease.within(source.frame()).await;
+            let frame =
+                frame.ok_or_else(|| Refusal::because(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
+            let data = match frame {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(fault)) => return Err(fault.into()),
+                None => {
+                    if let Some(masker) = &mut masker {
+                        masker.finish(&mut out).map_err(unmaskable)?;
+                        line.cut(masker);
+                    }
+                    lease.keep();
+                    return Ok(out.into());
+                }
+            };
+            match &mut masker {
+                Some(masker) => masker.feed(&data, &mut out).map_err(unmaskable)?,
+                None => out.extend_from_slice(&data),
+            }
+        }
+        Err(Reason::AnswerTooLarge.into())
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accept;
 mod answer;
+mod balances;
 mod compress;
 mod decide;
 mod decode;
@@ -53,9 +54,10 @@ pub use rules::{IssuerKeys, Keys, Rules};
 pub use source::neighbourhood;
 
 use accept::accept;
+use balances::Asker;
 use compress::Wish;
 use decide::decide;
-use forward::{Outgoing, forward};
+use forward::{Outgoing, Sent, forward};
 use guard::guard;
 use identify::identify;
 use mask::{Pending, Reader, mask};
@@ -233,8 +235,15 @@ impl Gateway {
         let earnest = match Intent::of(call, target)? {
             Intent::Earnest(earnest) => earnest,
             Intent::DryRun(rehearsal) => {
-                let id = arrival.request_id.to_str().unwrap_or_default();
-                return rehearsal.answer(&permit, body, id, line).await;
+                let asker = Asker {
+                    shared: &self.shared,
+                    worker: self.worker,
+                    policy,
+                    caller: caller.as_ref(),
+                    arrival,
+                    host: &host,
+                };
+                return Box::pin(rehearsal.answer(&permit, body, asker, line)).await;
             }
         };
         let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
@@ -251,7 +260,7 @@ impl Gateway {
         let wish = Wish::of(&call.headers, &permit);
         let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
         let outgoing = Outgoing {
-            earnest,
+            sent: Sent::Earnest(earnest),
             host,
             arrival,
             caller: caller.as_ref(),

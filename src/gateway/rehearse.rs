@@ -2,8 +2,8 @@
 //! interface, section 7).
 //!
 //! [`Intent::of`] is the fork. What may be forwarded is an [`Earnest`] call, which only a query without a dry run can make:
-//! the step that forwards takes nothing else. A [`Rehearsal`] has no way to a backend, to the keys, or to anything that
-//! lasts.
+//! the step that forwards takes nothing else. A [`Rehearsal`] has no way to the keys or to anything that lasts, and none to a backend but
+//! [`balances`]' question, in which nothing of its own request is.
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+use super::balances::{self, Asker};
 use super::decide::Inbound;
 use super::mask::Pending;
 use super::record::Line;
 use super::refusal::Refusal;
 use crate::call::Call;
-use crate::ledger::Deltas;
 use crate::ledger::schema::Fault;
+use crate::ledger::{BalanceFault, Deltas, Expected};
 use crate::policy::Permit;
 use crate::policy::parts::DryRun;
 use crate::reason::Reason;
@@ -93,7 +94,7 @@ impl Rehearsal {
         self,
         permit: &Permit,
         body: Inbound,
-        request_id: &str,
+        asker: Asker<'_>,
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let rules = rules_of_dry_run(&self.call, permit)?;
@@ -101,7 +102,29 @@ impl Rehearsal {
         let deltas = look(rules, &body, DryRun::add_up)
             .await?
             .map_err(|faults| Refusal::invalid(Reason::DryRunInvalid, faults))?;
-        Ok(Pending::rehearsed(told(&deltas, request_id), line))
+        let expected = match &rules.balances {
+            None => Vec::new(),
+            Some(balances) => {
+                let answer = balances::ask(asker, balances, &self.call, line).await?;
+                let expected = deltas.expected(&answer, &balances.pointer);
+                expected.map_err(|fault| unknown_balance(rules, fault))?
+            }
+        };
+        let request_id = asker.arrival.request_id.to_str().unwrap_or_default();
+        Ok(Pending::rehearsed(told(&deltas, &expected, request_id), line))
+    }
+}
+
+fn unknown_balance(rules: &DryRun, fault: BalanceFault) -> Refusal {
+    match fault {
+        BalanceFault::Unreadable => Refusal::because(Reason::UpstreamBroken, fault.to_string()),
+        BalanceFault::NoAccount(entry) => {
+            let pointer = format!("{}/{entry}{}", rules.entries.entries, rules.entries.account);
+            Refusal::invalid(
+                Reason::DryRunInvalid,
+                vec![Fault::new(&pointer, "is no account that has a balance")],
+            )
+        }
     }
 }
 
@@ -145,7 +168,7 @@ async fn look<T: Send + 'static>(
 struct Told<'a> {
     dry_run: bool,
     entries: usize,
-    deltas: Vec<Delta<'a>>,
+    deltas: Vec<ToldDelta<'a>>,
     total: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     currency: Option<&'a str>,
@@ -153,21 +176,32 @@ struct Told<'a> {
 }
 
 #[derive(Serialize)]
-struct Delta<'a> {
+struct ToldDelta<'a> {
     account: &'a str,
     delta: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
 }
 
-fn told(deltas: &Deltas, request_id: &str) -> Bytes {
+/// The answer; `expected` is empty, or has one for each account.
+fn told(deltas: &Deltas, expected: &[Expected], request_id: &str) -> Bytes {
+    let mut expected = expected.iter();
     let told = Told {
         dry_run: true,
         entries: deltas.entries,
         deltas: deltas
             .accounts
             .iter()
-            .map(|(account, sum)| Delta {
-                account,
-                delta: sum.to_plain(),
+            .map(|one| {
+                let expected = expected.next();
+                ToldDelta {
+                    account: &one.account,
+                    delta: one.sum.to_plain(),
+                    balance: expected.map(|expected| &*expected.balance),
+                    expected: expected.map(|expected| &*expected.expected),
+                }
             })
             .collect(),
         total: deltas.total.to_plain(),

@@ -32,7 +32,7 @@ mod tests;
 use crate::reason::Reason;
 
 pub use decimal::{Decimal, DecimalFault, MAX_EXPONENT, Sum};
-pub use deltas::{DEFAULT_ENTRIES, Deltas, EntryRules, MAX_ENTRIES};
+pub use deltas::{BalanceFault, DEFAULT_ENTRIES, Delta, Deltas, EntryRules, Expected, MAX_ENTRIES};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
 pub use owner::{MAX_OWNER_TEXT, Owner};

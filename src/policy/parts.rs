@@ -174,6 +174,17 @@ pub struct DryRun {
     pub schema_file: Arc<str>,
     /// Where its entries are, and what must hold for them.
     pub entries: EntryRules,
+    /// Where the caller could read what accounts have now.
+    pub balances: Option<Balances>,
+}
+
+/// A backend's answer with the balances of accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balances {
+    /// Its canonical path, without a query; some route of the policy takes a `GET` of it.
+    pub get: Box<str>,
+    /// JSON pointer to the object that has balances by account.
+    pub pointer: String,
 }
 
 impl DryRun {

@@ -1,6 +1,7 @@
 //! A dry run says what a write would do, and nothing of it reaches a backend (interface, section 7; S1.10).
 
 use serde_json::{Value, json};
+use std::io::Write;
 use std::thread;
 
 use super::harness::*;
@@ -47,6 +48,23 @@ fn post(gateway: &Gateway, target: &str, key: &str, body: &str) -> Answer {
     };
     let headers = format!("Content-Type: application/json\r\n{key}");
     gateway.call("POST", target, &["finance_admin"], &headers, body)
+}
+
+/// A gateway whose dry runs tell balances: from a backend that answers `balances` to a `GET`.
+fn with_balances(balances: String, route: &str) -> (Backend, Gateway) {
+    let backend = Backend::script(move |_, stream| stream.write_all(balances.as_bytes()).is_ok());
+    let policy = policy(", balances: { get: /api/ledger/balances, pointer: /balances }").replace(
+        "      - path: /counties/{county}\n",
+        &format!("      - {{ path: /balances, methods: [GET], {route} }}\n      - path: /counties/{{county}}\n"),
+    );
+    let setup = Setup::new(&backend).policy(&policy);
+    let gateway = Setup {
+        files: vec![("policy/schemas/ledger-sync.json", SCHEMA.into())],
+        timeout: "1s",
+        ..setup
+    }
+    .start();
+    (backend, gateway)
 }
 
 /// A batch of one entry, so written.
@@ -532,4 +550,128 @@ fn a_policy_whose_schema_is_none_does_not_load() {
     }
     write(folder.path(), "policy/schemas/ledger-sync.json", SCHEMA);
     assert_eq!(check().0, 0);
+}
+
+const HOME: &str = "scope: ledger:read, jurisdiction: { fixed: [County_A] }";
+
+#[test]
+fn balances_are_read_by_a_get_of_the_policys_own_path() {
+    let told = r#"{"balances":{"A1":"100.5","B2":7,"C3":"CANARY-7f3a"}}"#;
+    let (backend, gateway) = with_balances(answer("200 OK", "application/json", told), HOME);
+    let headers = "Content-Type: application/json\r\nX-Idempotency-Key: k1\r\nX-Custom: mine\r\nCookie: a=1\r\nRange: bytes=0-1\r\nIf-None-Match: \"x\"\r\n";
+    let answer = gateway.call("POST", &format!("{DRY}&x=1"), &["finance_admin"], headers, BATCH);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(
+        answer.json()["deltas"],
+        json!([
+            { "account": "A1", "delta": "13.00", "balance": "100.5", "expected": "113.50" },
+            { "account": "B2", "delta": "-2.5", "balance": "7", "expected": "4.5" },
+        ])
+    );
+    assert!(!answer.text().contains(CANARY));
+    let seen = backend.last();
+    assert_eq!(
+        (&*seen.method, &*seen.target, &*seen.body),
+        ("GET", "/api/ledger/balances", &b""[..])
+    );
+    assert_eq!(
+        (seen.field("x-municipal-user"), seen.field("x-municipal-role")),
+        (Some("u1"), Some("finance_admin"))
+    );
+    for name in [
+        "x-idempotency-key",
+        "x-custom",
+        "cookie",
+        "range",
+        "if-none-match",
+        "content-type",
+        "authorization",
+    ] {
+        assert_eq!(seen.field(name), None, "{name}");
+    }
+    // A body that is no good asks nobody, and an account without a balance is told by place.
+    refused(&post(&gateway, DRY, "", &entry("{}")), 422, "dry_run_invalid");
+    assert_eq!(backend.count(), 1);
+    let told = refused(
+        &post(&gateway, DRY, "", &BATCH.replace("B2", "X9")),
+        422,
+        "dry_run_invalid",
+    );
+    assert_eq!(
+        told["errors"],
+        json!([{ "pointer": "/entries/1/account_id", "detail": "is no account that has a balance" }])
+    );
+    let lines = gateway.audit(3);
+    assert!(lines.iter().all(|line| line["decision"] == "DRY_RUN"), "{lines:?}");
+    assert!(backend.seen().iter().all(|seen| seen.method == "GET"));
+}
+
+#[test]
+fn balances_that_cannot_be_had_are_no_answer() {
+    let json = |body: &str| answer("200 OK", "application/json", body);
+    let large = format!(r#"{{"balances":{{"A1":1,"B2":1,"x":"{}"}}}}"#, "x".repeat(1 << 20));
+    for (said, status, error) in [
+        (
+            answer("500 Oh", "application/json", r#"{"balances":{"A1":1,"B2":1}}"#),
+            502,
+            "upstream_broken",
+        ),
+        (
+            answer("302 Found", "application/json", r#"{"balances":{"A1":1,"B2":1}}"#),
+            502,
+            "upstream_broken",
+        ),
+        (
+            answer("200 OK", "text/html", r#"{"balances":{"A1":1,"B2":1}}"#),
+            502,
+            "unmaskable_response",
+        ),
+        (json(r#"{"balances":{"A1":1,"B2":1,"A1":2}}"#), 502, "upstream_broken"),
+        (json(r#"{"balances":{"A1":1,"B2":"n/a"}}"#), 502, "upstream_broken"),
+        (json(r#"{"balance":{"A1":1,"B2":1}}"#), 502, "upstream_broken"),
+        (json(r#"{"balances":{"A1":1"#), 502, "unmaskable_response"),
+        (json(&large), 502, "answer_too_large"),
+        (String::new(), 504, "upstream_timeout"),
+    ] {
+        let (backend, gateway) = with_balances(said.clone(), HOME);
+        let answer = post(&gateway, DRY, "", BATCH);
+        refused(&answer, status, error);
+        assert_eq!(backend.count(), 1, "asked once: {said}");
+    }
+}
+
+#[test]
+fn who_may_not_read_balances_is_told_none() {
+    let told = answer("200 OK", "application/json", r#"{"balances":{"A1":1,"B2":1}}"#);
+    for (route, status, error) in [
+        (
+            "scope: tariffs:write, jurisdiction: { fixed: [County_A] }",
+            403,
+            "denied_scope",
+        ),
+        (
+            "scope: ledger:read, jurisdiction: { fixed: [County_B] }",
+            403,
+            "jurisdiction_mismatch",
+        ),
+        // The question has no body.
+        ("scope: ledger:read", 403, "jurisdiction_mismatch"),
+        (
+            "scope: ledger:read, jurisdiction: { fixed: [County_A] }, when: 'request.method == \"POST\"'",
+            403,
+            "denied_condition",
+        ),
+    ] {
+        let (backend, gateway) = with_balances(told.clone(), route);
+        refused(&post(&gateway, DRY, "", BATCH), status, error);
+        assert_eq!(backend.count(), 0, "{route}");
+    }
+    // What is masked for the caller is no balance.
+    let masked = answer("200 OK", "application/json", r#"{"balances":{"ssn":"1.00"}}"#);
+    let (_backend, gateway) = with_balances(masked, HOME);
+    refused(
+        &post(&gateway, DRY, "", &entry(r#"{"account_id":"ssn","amount":1}"#)),
+        502,
+        "upstream_broken",
+    );
 }

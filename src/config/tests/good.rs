@@ -143,7 +143,7 @@ modules:
     json: tolerant
     mode: enforce
     routes:
-      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" }, dry_run: { schema: schemas/sync.json, entries: /e, account: /a, amount: /m, currency: /c, currencies: [USD], total: "0", sign: any, max_entries: 7 } }
+      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" }, dry_run: { schema: schemas/sync.json, entries: /e, account: /a, amount: /m, currency: /c, currencies: [USD], total: "0", sign: any, max_entries: 7, balances: { get: /m/filtered, pointer: /b } } }
       - { methods: [OPTIONS], public: true }
       - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
       - { path: /filtered, methods: [GET], scope: x, rows: { at: /list/*/rows, when: 'row.owner == caller.user' } }
@@ -290,6 +290,8 @@ fn a_policy_is_typed() {
         (true, false, Some(7))
     );
     assert!(loaded.files.iter().any(|file| file.ends_with("schemas/sync.json")));
+    let balances = dry_run.balances.as_ref().unwrap();
+    assert_eq!((&*balances.get, &*balances.pointer), ("/m/filtered", "/b"));
     assert!(modules[0].routes[1].public && modules[0].routes[1].scope.is_none());
     let judged = &modules[0].routes[2];
     let when = judged.when.as_ref().unwrap();

@@ -194,8 +194,12 @@ fn rehearsed(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -
     match rules.add_up(body) {
         Ok(deltas) => {
             let (accounts, total) = (deltas.accounts.len(), deltas.total.to_plain());
+            let asked = match &rules.balances {
+                None => "no backend is asked".to_owned(),
+                Some(balances) => format!("balances are read at `{}`, if the caller may", balances.get),
+            };
             let text = format!(
-                "entries: {}, accounts: {accounts}, total: {total}; no backend is asked",
+                "entries: {}, accounts: {accounts}, total: {total}; {asked}",
                 deltas.entries
             );
             steps.line(true, "dry run", text);

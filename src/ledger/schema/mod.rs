@@ -73,7 +73,8 @@ impl PartialEq for Schema {
 
 impl Fault {
     /// A fault at a pointer.
-    pub(super) fn new(pointer: &str, detail: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(pointer: &str, detail: impl Into<String>) -> Self {
         let end = (0..=MAX_POINTER.min(pointer.len()))
             .rev()
             .find(|&end| pointer.is_char_boundary(end))

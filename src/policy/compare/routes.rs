@@ -319,12 +319,17 @@ fn bodies(before: Option<&DryRun>, after: Option<&DryRun>) -> Vec<(Effect, Strin
         schema,
         schema_file: _,
         entries,
+        balances,
     } = after;
     if before.schema != *schema {
         found.push((Effect::Widens, "holds bodies against another schema".into()));
     }
     if before.entries != *entries {
         found.push((Effect::Widens, "asks something else of the entries of a body".into()));
+    }
+    if before.balances != *balances {
+        // It tells what the caller may read anyway.
+        found.push((Effect::Neutral, "tells other balances in a dry run".into()));
     }
     found
 }
