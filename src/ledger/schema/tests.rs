@@ -197,3 +197,28 @@ fn numbers_are_found_outside_of_strings() {
         assert_eq!(is_told_apart(number), good, "{number}");
     }
 }
+
+#[test]
+fn patterns_are_linear_wherever_they_stand() {
+    for text in [
+        r##"{"pattern":"(?<!a)b"}"##,
+        r##"{"patternProperties":{"(?=a)b":{}}}"##,
+        r##"{"patternProperties":{"(a)\\1":false}}"##,
+        r##"{"propertyNames":{"pattern":"(?=a)"}}"##,
+        r##"{"additionalProperties":false,"patternProperties":{"^(?!x)":{}}}"##,
+    ] {
+        assert!(compile(text).is_err(), "{text}");
+    }
+    // What takes a backtracking engine longer than there is time.
+    let schema = compile(r##"{"items":{"pattern":"^(a+)+$"},"patternProperties":{"^(a|a)*$":{}}}"##).unwrap();
+    let hostile = format!("{}!", "a".repeat(100_000));
+    assert_eq!(schema.check(format!("[\"{hostile}\"]").as_bytes()).len(), 1);
+    assert!(schema.check(format!("{{\"{hostile}\":1}}").as_bytes()).is_empty());
+}
+
+#[test]
+fn many_items_that_must_differ_cost_no_square() {
+    let schema = compile(r##"{"uniqueItems":true}"##).unwrap();
+    let items: Vec<String> = (0..20_000).map(|n| format!("{{\"a\":[{n},\"x\"]}}")).collect();
+    assert!(schema.check(format!("[{}]", items.join(",")).as_bytes()).is_empty());
+}
