@@ -165,10 +165,13 @@ impl FieldKey {
     }
 }
 
-/// The key that an envelope names.
+/// The key that an envelope names; none for a text that is not written like one.
 #[must_use]
 pub fn key_of(envelope: &str) -> Option<&str> {
-    envelope.strip_prefix("enc:")?.split_once(':').map(|(id, _)| id)
+    let (id, sealed) = envelope.strip_prefix("enc:")?.split_once(':')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_one = !id.is_empty() && !sealed.is_empty() && id.bytes().chain(sealed.bytes()).all(plain);
+    is_one.then_some(id)
 }
 
 /// Each part with its length, so that no two places are one text.
@@ -272,6 +275,16 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(key.open(&changed, "accounts/{id}", "/customer/ssn"), Err(Unsealed));
+        }
+        for other in [
+            "enc:k1",
+            "enc:k1:",
+            "enc::AAAA",
+            "enc:see: below",
+            "enc:k1:AA AA",
+            "hmac:k1:AAAA",
+        ] {
+            assert_eq!(key_of(other), None, "{other}");
         }
         for bad in ["", "enc:", "enc:k1:", "enc:k1:AAAA", "hmac:k1:AAAA"] {
             assert_eq!(key.open(bad, "", ""), Err(Unsealed), "{bad}");
