@@ -22,6 +22,8 @@ pub enum Reason {
     AmbiguousRequest,
     /// The method is none that a backend of ours may see.
     UnsupportedMethod,
+    /// A web page asks that may not, or for what it may not (Fetch's preflight).
+    OriginNotAllowed,
     /// The peer's address is not one that the policy admits.
     SourceNotAllowed,
     /// A protected route was asked without a bearer token.
@@ -95,7 +97,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -104,6 +106,7 @@ impl Reason {
         Self::AmbiguousPath,
         Self::AmbiguousRequest,
         Self::UnsupportedMethod,
+        Self::OriginNotAllowed,
         Self::SourceNotAllowed,
         Self::MissingToken,
         Self::InvalidToken,
@@ -147,6 +150,7 @@ impl Reason {
             Self::AmbiguousPath => "ambiguous_path",
             Self::AmbiguousRequest => "ambiguous_request",
             Self::UnsupportedMethod => "unsupported_method",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::SourceNotAllowed => "source_not_allowed",
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",
@@ -192,6 +196,7 @@ impl Reason {
             | Self::AmbiguousRequest
             | Self::UnsupportedMethod
             | Self::ClientClosed => "DENIED_REQUEST",
+            Self::OriginNotAllowed => "DENIED_ORIGIN",
             Self::SourceNotAllowed => "DENIED_SOURCE",
             Self::MissingToken | Self::InvalidToken | Self::ExpiredToken => "DENIED_TOKEN",
             Self::NoRole | Self::ConflictingRoles => "DENIED_ROLE",

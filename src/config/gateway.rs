@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use super::addresses::{self, Address, Endpoint, MAX_SOCKET_PATH};
 use super::fields::{Fields, Text};
-use super::gateway_keys::{ADMIN, AUDIT, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, UPSTREAM_TLS, default};
+use super::gateway_keys::{
+    ADMIN, AUDIT, FAILED_TOKENS, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, UPSTREAM_TLS, default,
+};
 use super::problem::{Problem, Problems, Span, quote};
 use super::shape::{Shape, check};
 use super::yaml::{self, Node};
 use super::{environment, files};
+use crate::policy::RateLimit;
 
 /// The gateway file, read.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub struct Listener {
     pub address: Address,
     /// Serves TLS.
     pub tls: Option<Tls>,
+    /// Each connection begins with a PROXY header, and comes from one of these.
+    pub proxies: Option<Vec<IpNet>>,
 }
 
 /// PEM files of a TLS listener.
@@ -148,6 +153,10 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Client connections at one time.
     pub connections: u32,
+    /// Of these, from one address; absent = all of them.
+    pub connections_per_address: Option<u32>,
+    /// Bad tokens from one address.
+    pub failed_tokens: RateLimit,
     /// How long a request's headers may take.
     pub header_timeout: Duration,
     /// How long a request's body may take.
@@ -163,6 +172,8 @@ impl Default for Limits {
             uri_bytes: default::URI_BYTES,
             body_bytes: default::BODY_BYTES,
             connections: default::CONNECTIONS,
+            connections_per_address: None,
+            failed_tokens: default::FAILED_TOKENS,
             header_timeout: default::HEADER_TIMEOUT,
             body_timeout: default::BODY_TIMEOUT,
             idle_timeout: default::IDLE_TIMEOUT,
@@ -197,7 +208,8 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
     };
     check(&root, &Shape::Section(&GATEWAY), start, LATER, problems);
     let fields = Fields::new(&root, start, &GATEWAY);
-    let listen = listeners(&fields, path, problems);
+    let trusted_proxies = super::ranges(fields.list("trusted_proxies"), problems);
+    let listen = listeners(&fields, path, &trusted_proxies, problems);
     let admin = admin(&fields, path, problems);
     let upstreams: Vec<(Span, Upstream)> = fields
         .named("upstreams")
@@ -220,7 +232,7 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
         audit: audit(&fields, path),
         upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect(),
         limits: limits(&fields, problems),
-        trusted_proxies: super::ranges(fields.list("trusted_proxies"), problems),
+        trusted_proxies,
         shutdown_grace: fields.duration("shutdown_grace").unwrap_or(default::SHUTDOWN_GRACE),
         workers: fields.count("workers").and_then(|count| usize::try_from(count).ok()),
     })
@@ -232,7 +244,32 @@ fn must_be_there(text: Text<'_>, path: &Path, problems: &mut Problems) {
     }
 }
 
-fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(Span, Listener)> {
+/// Whose PROXY headers a listener believes, if it asks for them.
+fn proxies(own: &Fields<'_>, trusted: &[IpNet], problems: &mut Problems) -> Option<Vec<IpNet>> {
+    let from = own.key("proxy_protocol_from");
+    let Some(at) = own.key("proxy_protocol") else {
+        if let Some(at) = from {
+            problems
+                .error(at, "`proxy_protocol_from` says nothing without `proxy_protocol`")
+                .hint("write `proxy_protocol: required`");
+        }
+        return None;
+    };
+    // `required` is the only word that there is.
+    let _ = own.text("proxy_protocol");
+    let proxies = match from {
+        Some(_) => super::ranges(own.list("proxy_protocol_from"), problems),
+        None => trusted.to_vec(),
+    };
+    if from.is_none() && proxies.is_empty() {
+        problems
+            .error(at, "nobody's PROXY header is believed, so that nobody could connect")
+            .hint("name the proxies in `proxy_protocol_from` or in `trusted_proxies`");
+    }
+    Some(proxies)
+}
+
+fn listeners(fields: &Fields<'_>, path: &Path, trusted: &[IpNet], problems: &mut Problems) -> Vec<(Span, Listener)> {
     let mut listeners: Vec<(Span, Listener)> = Vec::new();
     for node in fields.list("listen") {
         let own = Fields::new(node, node.at, &LISTENER);
@@ -257,7 +294,8 @@ fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(
         if !takes_any_port && listeners.iter().any(|(_, other)| other.address == address) {
             problems.error(text.at, format!("{} is listened on twice", text.quoted()));
         }
-        listeners.push((text.at, Listener { address, tls }));
+        let proxies = proxies(&own, trusted, problems);
+        listeners.push((text.at, Listener { address, tls, proxies }));
     }
     listeners
 }
@@ -427,6 +465,16 @@ fn points_at(endpoint: &Endpoint, address: &Address) -> bool {
         || (here(host) && here(own) && (own.is_unspecified() || host.is_unspecified() || endpoint.ip().is_none()))
 }
 
+fn failed_tokens(limits: &Fields<'_>) -> Option<RateLimit> {
+    let own = limits.section("failed_tokens", &FAILED_TOKENS)?;
+    let requests = u32::try_from(own.count("requests")?).ok()?;
+    Some(RateLimit {
+        requests,
+        per: own.duration("per")?,
+        burst: requests,
+    })
+}
+
 fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
     let standard = Limits::default();
     let Some(own) = fields.section("limits", &LIMITS) else {
@@ -440,6 +488,10 @@ fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
             .count("connections")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(standard.connections),
+        connections_per_address: own
+            .count("connections_per_address")
+            .and_then(|count| u32::try_from(count).ok()),
+        failed_tokens: failed_tokens(&own).unwrap_or(standard.failed_tokens),
         header_timeout: own.duration("header_timeout").unwrap_or(standard.header_timeout),
         body_timeout: own.duration("body_timeout").unwrap_or(standard.body_timeout),
         idle_timeout: own.duration("idle_timeout").unwrap_or(standard.idle_timeout),

@@ -79,6 +79,13 @@ static SYNC: Words = Words {
     null: false,
 };
 
+static PROXY_PROTOCOL: Words = Words {
+    what: "setting",
+    known: &["required"],
+    later: &[],
+    null: false,
+};
+
 /// The whole file.
 pub(super) static GATEWAY: Section = Section {
     name: "gateway",
@@ -143,6 +150,16 @@ pub(super) static LISTENER: Section = Section {
             "tls",
             Shape::Section(&TLS),
             "Serves TLS; the files are watched and reloaded.",
+        ),
+        optional(
+            "proxy_protocol",
+            Shape::Word(&PROXY_PROTOCOL),
+            "required: each connection begins with a PROXY header (version 1 or 2), which says whose it is.",
+        ),
+        optional(
+            "proxy_protocol_from",
+            Shape::Some(&Shape::Text(&RANGE)),
+            "Address ranges whose PROXY header is believed; others may not connect. Default: trusted_proxies.",
         ),
     ],
 };
@@ -289,6 +306,19 @@ pub(super) static LIMITS: Section = Section {
             "Client connections at one time. Default: 10000.",
         ),
         optional(
+            "connections_per_address",
+            Shape::Count {
+                least: 1,
+                most: 1_000_000,
+            },
+            "Of these, from one address (one /64 of IPv6), which is not one of trusted_proxies. Absent: all of them.",
+        ),
+        optional(
+            "failed_tokens",
+            Shape::Section(&FAILED_TOKENS),
+            "How many bad tokens an address (one /64 of IPv6) may show before none is looked at. Default: 1000 in 1m.",
+        ),
+        optional(
             "header_timeout",
             duration(10 * MS, HOUR),
             "How long a request's headers may take. Default: 10s.",
@@ -306,9 +336,27 @@ pub(super) static LIMITS: Section = Section {
     ],
 };
 
+/// `failed_tokens` of `limits`.
+pub(super) static FAILED_TOKENS: Section = Section {
+    name: "failed_tokens",
+    about: "How many bad tokens an address may show. After that, only tokens that are known to be good are taken from it.",
+    keys: &[
+        required(
+            "requests",
+            Shape::Count {
+                least: 1,
+                most: 1_000_000,
+            },
+            "Bad tokens in each such time, and at once after a pause.",
+        ),
+        required("per", duration(100 * MS, 24 * HOUR), "The time."),
+    ],
+};
+
 /// Durations in milliseconds, for defaults.
 pub(super) mod default {
     use super::{Duration, SECOND};
+    use crate::policy::RateLimit;
 
     const fn seconds(count: u64) -> Duration {
         Duration::from_millis(count * SECOND)
@@ -324,5 +372,10 @@ pub(super) mod default {
     pub(in super::super) const HEADER_TIMEOUT: Duration = seconds(10);
     pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);
     pub(in super::super) const IDLE_TIMEOUT: Duration = seconds(75);
+    pub(in super::super) const FAILED_TOKENS: RateLimit = RateLimit {
+        requests: 1000,
+        per: seconds(60),
+        burst: 1000,
+    };
     pub(in super::super) const SHUTDOWN_GRACE: Duration = seconds(30);
 }

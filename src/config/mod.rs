@@ -13,6 +13,7 @@ mod body_keys;
 mod class_keys;
 mod classes;
 mod conditions;
+mod cors;
 mod environment;
 mod fields;
 pub mod files;

@@ -16,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{analysis, classes, identity, modules, roles};
+use super::{analysis, classes, cors, identity, modules, roles};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -261,6 +261,7 @@ fn compile(
     let allow_from = fields
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));
+    let cors = cors::read(&fields, problems);
     let parts = Parts {
         version: Arc::default(),
         exclusive_roles,
@@ -268,6 +269,7 @@ fn compile(
         classes,
         forward_as,
         allow_from,
+        cors,
         roles,
     };
     (parts, issuers)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::body_keys::{CHARSET, CSV, JSON};
 use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
+use super::cors::CORS;
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
@@ -16,7 +17,6 @@ pub(super) const LATER: &[&str] = &[
     "fallback",
     "approval",
     "signature",
-    "cors",
     "elevations",
     "approvers",
     "signers",
@@ -160,7 +160,7 @@ static ALGORITHM: Words = words(
     &[],
 );
 static FACT: Words = words("fact", &["user", "roles", "jurisdictions", "scopes", "issuer"], &[]);
-static METHOD: Words = words(
+pub(super) static METHOD: Words = words(
     "method",
     &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
     &[],
@@ -215,6 +215,11 @@ pub(super) static POLICY: Section = Section {
             "allow_from",
             Shape::Some(&Shape::Text(&RANGE)),
             "Source addresses that may ask at all. Absent: every one.",
+        ),
+        optional(
+            "cors",
+            Shape::Section(&CORS),
+            "Which web pages may ask. Absent: browsers keep every answer from pages of other origins.",
         ),
     ],
 };

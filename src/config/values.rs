@@ -7,6 +7,7 @@ use http::HeaderName;
 use std::time::Duration;
 
 use super::yaml::{Kind, Scalar};
+use crate::policy::cors::WebOrigin;
 use crate::policy::parts::{Jurisdiction, TransactionId};
 use crate::policy::{PathPattern, ScopePattern, pattern::PatternFault};
 
@@ -227,6 +228,22 @@ pub(super) fn pointer_or_root(text: &str) -> Result<(), Fault> {
 pub(super) fn header(text: &str) -> Result<HeaderName, Fault> {
     let odd = || Fault::new("is no header name").hint("a header's name is letters, digits and `-`, such as `X-County`");
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| odd())
+}
+
+/// An origin of web pages.
+pub(super) fn web_origin(text: &str) -> Result<(), Fault> {
+    line(text)?;
+    WebOrigin::parse(text)
+        .map(drop)
+        .map_err(|fault| Fault::new(fault.to_string()).hint(fault.hint()))
+}
+
+/// A header that a page may set or read. `*` means all of them to browsers, so it is no name here.
+pub(super) fn page_header(text: &str) -> Result<HeaderName, Fault> {
+    if text.contains('*') {
+        return Err(Fault::new("is no header name").hint("name each header"));
+    }
+    header(text)
 }
 
 /// A request header that reaches the policy: those with `_` or `.` are dropped before (section 5).

@@ -48,9 +48,28 @@ pub struct Metrics {
     /// How far `audit_records` has been brought.
     audit_seen: Mutex<u64>,
     connections: IntGauge,
+    turned_away: IntCounterVec,
     store_keys: IntGauge,
     store_bytes: IntGauge,
     store_unknown: IntGauge,
+}
+
+/// Why a connection is closed before it asks anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// Its address has as many as it may have.
+    TooMany,
+    /// It comes from no proxy whose PROXY header is believed, or does not begin with one.
+    Proxy,
+}
+
+impl TurnedAway {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::TooMany => "too_many",
+            Self::Proxy => "proxy_protocol",
+        }
+    }
 }
 
 /// What one route counts, each counter found once.
@@ -161,6 +180,11 @@ impl Metrics {
             audit_records,
             audit_seen: Mutex::new(0),
             connections: gauge("tollgate_connections", "Client connections open.")?,
+            turned_away: counters(
+                "tollgate_connections_refused_total",
+                "Client connections closed before they asked anything, by reason.",
+                &["reason"],
+            )?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
             store_unknown: gauge(
@@ -243,6 +267,11 @@ impl Metrics {
     #[must_use]
     pub fn connections(&self) -> &IntGauge {
         &self.connections
+    }
+
+    /// A connection was closed before it asked anything.
+    pub fn turned_away(&self, why: TurnedAway) {
+        self.turned_away.with_label_values(&[why.label()]).inc();
     }
 
     /// What others know, brought up to date before it is shown.

@@ -198,6 +198,18 @@ enum Made {
 }
 
 impl Pending {
+    /// An answer of Tollgate's own that has nothing to hide and no body.
+    pub(super) fn own(status: StatusCode, fields: HeaderMap, line: &mut Line) -> Self {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = status;
+        head.headers = fields;
+        line.status(status.as_u16());
+        Self {
+            head,
+            body: Made::Whole(Bytes::new()),
+        }
+    }
+
     /// The answer. A whole one waits until its line is on disk, if it must; a flowing one takes the line along and
     /// files it at its end.
     pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {

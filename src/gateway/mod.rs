@@ -15,16 +15,18 @@ mod mask;
 mod normalize;
 pub mod offline;
 mod pace;
+mod pages;
 mod record;
 mod refusal;
 mod request_id;
 mod rules;
+mod source;
 mod tag;
 mod view;
 
 use arc_swap::ArcSwap;
 use http::header::HeaderName;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use prometheus::Histogram;
@@ -44,9 +46,10 @@ pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
 pub use compress::MIN_COMPRESSED;
 pub use mask::{Answer, HOLD};
-pub use pace::Paces;
+pub use pace::{Attempts, Paces};
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
+pub use source::neighbourhood;
 
 use accept::accept;
 use compress::Wish;
@@ -56,7 +59,9 @@ use guard::guard;
 use identify::identify;
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
-use refusal::Refusal;
+use pace::Standing;
+use pages::preflight;
+use refusal::{Refusal, last_bytes};
 use request_id::RequestIds;
 use tag::Tags;
 use view::View;
@@ -76,6 +81,8 @@ pub struct Shared {
     pub backends: Vec<(Arc<Backend>, Histogram)>,
     /// How fast users ask.
     pub paces: Paces,
+    /// How many bad tokens addresses show.
+    pub attempts: Attempts,
     /// The audit log.
     pub journal: Journal,
     /// Idempotency keys.
@@ -125,6 +132,8 @@ impl Gateway {
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
         let id = self.ids.of(request.headers());
+        let cors = rules.policy().cors();
+        let page = cors.and_then(|cors| cors.admitted(request.headers())).cloned();
         let mut answer = match self.shared.journal.slot() {
             Ok(slot) => {
                 let entry = entry(&rules, &id, peer, Some(request.method().clone()));
@@ -145,6 +154,9 @@ impl Gateway {
                 refusal_response(Reason::AuditUnavailable.into(), &id)
             }
         };
+        if let Some(cors) = cors {
+            cors.tell(page.as_ref(), answer.headers_mut());
+        }
         answer.headers_mut().insert(REQUEST_ID, id);
         answer
     }
@@ -156,21 +168,23 @@ impl Gateway {
         arrival: Arrival<'_>,
         mut line: Line,
     ) -> Answer {
-        let refusal = match self.serve(rules, request, arrival, &mut line).await {
-            Ok(pending) => match pending.close(line).await {
-                Ok(answer) => return answer,
-                Err(reason) => reason.into(),
-            },
+        let mut standing = None;
+        let answered = match self.serve(rules, request, arrival, &mut standing, &mut line).await {
+            Ok(pending) => pending.close(line).await.map_err(Refusal::from),
             Err(refusal) => {
                 let filed = line.refuse(&refusal);
                 let lost = match filed {
                     Some(filed) => filed.await.is_err(),
                     None => false,
                 };
-                if lost { Reason::AuditUnavailable.into() } else { refusal }
+                Err(if lost { Reason::AuditUnavailable.into() } else { refusal })
             }
         };
-        refusal_response(refusal, arrival.request_id)
+        let mut answer = answered.unwrap_or_else(|refusal| refusal_response(refusal, arrival.request_id));
+        if let Some(standing) = standing {
+            standing.tell(answer.headers_mut());
+        }
+        answer
     }
 
     /// The spine: the life of a request.
@@ -179,6 +193,7 @@ impl Gateway {
         rules: &Arc<Rules>,
         request: Request<Incoming>,
         arrival: Arrival<'_>,
+        standing: &mut Option<Standing>,
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let Shared {
@@ -195,17 +210,21 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
+            return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
+        }
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, &arrival.peer.last, line.now())
+        let tries = self.shared.attempts.from(call.source);
+        let caller = identify(rules, &call.headers, &arrival.peer.last, tries, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
             line.caller(&caller.authority);
             self.shared
                 .paces
-                .admit(&caller.authority)
+                .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
@@ -248,12 +267,16 @@ impl Gateway {
         };
         let refusal = Refusal::because(reason, "the head cannot be read");
         let id = self.ids.fresh();
+        let rules = self.shared.rules.load_full();
         if let Ok(slot) = self.shared.journal.slot() {
-            let rules = self.shared.rules.load_full();
             let mut line = Line::open(slot, &rules, entry(&rules, &id, peer, None), Instant::now());
             let _ = line.refuse(&refusal);
         }
-        refusal.into_last_bytes(&id)
+        let mut answer = refusal_response(refusal, &id);
+        if let Some(cors) = rules.policy().cors() {
+            cors.tell(None, answer.headers_mut());
+        }
+        last_bytes(answer, &id)
     }
 }
 

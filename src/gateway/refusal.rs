@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::AnswerBody;
-use crate::policy::{Denial, RateLimit};
+use super::pace::seconds;
+use crate::policy::Denial;
 use crate::reason::Reason;
 
 /// A request that Tollgate answers itself.
@@ -32,7 +33,7 @@ struct Facts {
     methods: Vec<Method>,
     allowed_scope: Option<Vec<String>>,
     original: Option<Original>,
-    limit: Option<(RateLimit, Duration)>,
+    wait: Option<Duration>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -86,7 +87,7 @@ impl From<Denial> for Refusal {
                 methods: denial.methods,
                 allowed_scope: denial.jurisdictions,
                 original: None,
-                limit: None,
+                wait: None,
             }),
         }
     }
@@ -113,13 +114,21 @@ impl Refusal {
     }
 
     /// The caller may ask again after `wait`.
-    pub(super) fn too_fast(limit: RateLimit, wait: Duration) -> Self {
+    pub(super) fn too_fast(wait: Duration) -> Self {
         Self {
             facts: Box::new(Facts {
-                limit: Some((limit, wait)),
+                wait: Some(wait),
                 ..Facts::default()
             }),
             ..Reason::RateLimited.into()
+        }
+    }
+
+    /// No token is looked at before `wait` is over.
+    pub(super) fn too_many_bad_tokens(wait: Duration) -> Self {
+        Self {
+            detail: Some("too many bad tokens from this address".into()),
+            ..Self::too_fast(wait)
         }
     }
 
@@ -167,31 +176,6 @@ impl Refusal {
         response
     }
 
-    /// The answer as HTTP/1.1 writes it, for a connection that is closed after it.
-    pub(super) fn into_last_bytes(self, request_id: &HeaderValue) -> Vec<u8> {
-        let (head, body) = self.into_response(request_id.to_str().unwrap_or_default()).into_parts();
-        let AnswerBody::Whole(body) = body else {
-            return Vec::new();
-        };
-        let body = body.unwrap_or_default();
-        let phrase = head.status.canonical_reason().unwrap_or_default();
-        let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
-        let mut field = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        };
-        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
-            field(name.as_str(), value.as_bytes());
-        }
-        field("x-request-id", request_id.as_bytes());
-        field("content-length", body.len().to_string().as_bytes());
-        field("connection", b"close");
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&body);
-        out
-    }
-
     fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
         let mut fields = Vec::new();
         let mut add = |name: HeaderName, value: &str| {
@@ -218,14 +202,9 @@ impl Refusal {
                 add(header::ALLOW, &methods.join(", "));
             }
             Reason::RateLimited => {
-                for (name, value) in self
-                    .facts
-                    .limit
-                    .iter()
-                    .flat_map(|(limit, wait)| rate_fields(*limit, *wait))
-                {
-                    add(name, &value);
-                }
+                // In whole seconds (RFC 9110, 10.2.3).
+                let wait = seconds(self.facts.wait.unwrap_or_default()).max(1);
+                add(header::RETRY_AFTER, &wait.to_string());
             }
             Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
@@ -246,18 +225,29 @@ impl Refusal {
     }
 }
 
-/// When to come again, in whole seconds (RFC 9110, 10.2.3), and what the limit is (the `RateLimit` fields for HTTP).
-fn rate_fields(limit: RateLimit, wait: Duration) -> [(HeaderName, String); 3] {
-    let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000).max(1);
-    let (per, wait) = (seconds(limit.per), seconds(wait));
-    [
-        (header::RETRY_AFTER, wait.to_string()),
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!("\"role\";q={};w={per}", limit.requests),
-        ),
-        (HeaderName::from_static("ratelimit"), format!("\"role\";r=0;t={wait}")),
-    ]
+/// An answer as HTTP/1.1 writes it, for a connection that is closed after it.
+pub(super) fn last_bytes(answer: Response<AnswerBody>, request_id: &HeaderValue) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let AnswerBody::Whole(body) = body else {
+        return Vec::new();
+    };
+    let body = body.unwrap_or_default();
+    let phrase = head.status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
+    let mut field = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
+        field(name.as_str(), value.as_bytes());
+    }
+    field("x-request-id", request_id.as_bytes());
+    field("content-length", body.len().to_string().as_bytes());
+    field("connection", b"close");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    out
 }
 
 /// Where it is not sure how a request was meant to be read, it is not sure either where the next one begins.
@@ -296,7 +286,8 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         | Reason::IdempotencyKeyInvalid
         | Reason::ClientClosed => StatusCode::BAD_REQUEST,
         Reason::MissingToken | Reason::InvalidToken | Reason::ExpiredToken | Reason::NoRole => StatusCode::UNAUTHORIZED,
-        Reason::SourceNotAllowed
+        Reason::OriginNotAllowed
+        | Reason::SourceNotAllowed
         | Reason::ConflictingRoles
         | Reason::DeniedScope
         | Reason::DeniedModule
@@ -331,6 +322,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::AmbiguousPath => "The path could be read in more than one way.",
         Reason::AmbiguousRequest => "The request could be read in more than one way.",
         Reason::UnsupportedMethod => "This method is not supported.",
+        Reason::OriginNotAllowed => "Pages of this origin may not ask this.",
         Reason::SourceNotAllowed => "Requests from this address are not allowed.",
         Reason::MissingToken => "A bearer token is needed.",
         Reason::InvalidToken => "The token is not valid.",

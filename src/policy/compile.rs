@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::condition::{Condition, Mentioned};
+use super::cors::Cors;
 use super::grants::Coverage;
 use super::matcher::Matcher;
 use super::parts::{FieldClass, FieldKeyRef, Jurisdiction, MaskAction, Mode, Module, Parts, Role};
@@ -131,6 +132,7 @@ impl Policy {
             closed,
             forward_as: parts.forward_as,
             allow_from: parts.allow_from,
+            cors: parts.cors.map(Cors::new),
         })
     }
 }

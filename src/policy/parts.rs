@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
 use crate::masking::coding::Coding;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub forward_as: Vec<(HeaderName, CallerFact)>,
     /// Source addresses admitted at all; absent = all.
     pub allow_from: Option<Vec<IpNet>>,
+    /// Which web pages may ask; absent: browsers are told nothing.
+    pub cors: Option<CorsRules>,
 }
 
 /// A role as written; what it inherits is followed by `Policy::compile`.

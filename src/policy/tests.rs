@@ -145,6 +145,7 @@ fn policy() -> Arc<Policy> {
         ],
         forward_as: vec![(HeaderName::from_static("x-municipal-role"), CallerFact::Roles)],
         allow_from: None,
+        cors: None,
     };
     Arc::new(Policy::compile(parts).unwrap())
 }

@@ -14,7 +14,7 @@ use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
 use crate::edge::store::Store;
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
-use crate::gateway::{IssuerKeys, Limits, Rules, Shared};
+use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
 use crate::policy::Policy;
 
@@ -234,7 +234,8 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         trusted_proxies: settings.trusted_proxies.clone(),
         sync: settings.audit.sync,
         backends,
-        paces: crate::gateway::Paces::default(),
+        paces: Paces::default(),
+        attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
         metrics,

@@ -156,6 +156,9 @@ impl Replay {
 
     fn request(&mut self, record: &Record<'_>) -> Result<(), Unknown> {
         let decision = record.decision.as_deref().unwrap_or_default();
+        if is_preflight(record, decision) {
+            return Err("a web page asked what it may ask, and its origin is not in the line");
+        }
         let was_allowed = was_allowed(decision, record.error.as_deref())?;
         let call = call(record)?;
         let key = caller_of(record, was_allowed)?;
@@ -273,6 +276,12 @@ impl Replay {
             })
             .map_or_else(|| "no route".to_owned(), |label| label.to_string())
     }
+}
+
+/// Whether the request was a preflight: no module is asked for one that is let pass.
+fn is_preflight(record: &Record<'_>, decision: &str) -> bool {
+    let passed = decision == "ALLOWED" && record.module.is_none();
+    decision == Reason::OriginNotAllowed.decision() || (passed && record.method.as_deref() == Some("OPTIONS"))
 }
 
 /// Whether the policy had let the request pass, whatever became of it afterwards.

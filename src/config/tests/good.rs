@@ -37,6 +37,21 @@ trusted_proxies: []                    # whose X-Forwarded-For is believed
 shutdown_grace: 30s
 "#;
 
+/// Keys that the example leaves out.
+pub(super) const MORE_GATEWAY: &str = r#"
+listen:
+  - { address: "127.0.0.1:8080", proxy_protocol: required, proxy_protocol_from: [10.1.0.0/16, "fd00::/8"] }
+  - { address: "127.0.0.1:8081", proxy_protocol: required }
+  - { address: "127.0.0.1:8082" }
+policy: policies
+upstreams:
+  billing: { url: "http://127.0.0.1:9000" }
+limits:
+  connections_per_address: 200
+  failed_tokens: { requests: 20, per: 1m }
+trusted_proxies: [10.0.0.0/8]
+"#;
+
 pub(super) const POLICY_EXAMPLE: &str = r#"
 version: 1
 
@@ -102,6 +117,7 @@ fields:                                       # classified response fields
     visible_to: [customer:pii_read]
     modules: [rates, ledger]                  # absent = everywhere
 
+cors: { origins: ["https://billing.city.example", "https://*.city.example"], methods: [GET, POST], headers: [Authorization, X-Idempotency-Key], expose: [X-Request-Id], credentials: false, max_age: 10m }
 allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 "#;
 
@@ -443,10 +459,34 @@ fn sections(root: &'static Section, found: &mut Vec<&'static Section>) {
 }
 
 #[test]
+fn proxies_and_limits_of_addresses_are_read() {
+    let (gateway, warnings) = gateway(MORE_GATEWAY).unwrap();
+    assert!(warnings.is_empty());
+    let proxies: Vec<Option<String>> = gateway
+        .listen
+        .iter()
+        .map(|listener| listener.proxies.as_ref().map(|ranges| format!("{ranges:?}")))
+        .collect();
+    assert_eq!(
+        proxies,
+        [
+            Some("[10.1.0.0/16, fd00::/8]".into()),
+            Some("[10.0.0.0/8]".into()),
+            None
+        ]
+    );
+    assert_eq!(gateway.limits.connections_per_address, Some(200));
+    assert_eq!(gateway.limits.failed_tokens.requests, 20);
+    assert_eq!(gateway.limits.failed_tokens.per, Duration::from_secs(60));
+    assert_eq!(gateway.limits.failed_tokens.burst, 20);
+}
+
+#[test]
 fn every_key_of_the_tables_is_read_and_in_the_schema() {
     loaded(POLICY_EXAMPLE);
     loaded(MORE_POLICY);
     gateway(GATEWAY_EXAMPLE).unwrap();
+    gateway(MORE_GATEWAY).unwrap();
     let asked = asked::all();
     for (root, schema) in [
         (&GATEWAY, super::super::gateway_schema()),

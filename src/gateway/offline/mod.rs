@@ -6,7 +6,7 @@
 
 mod steps;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ use super::accept::{METHODS, once};
 use super::decide::no_dry_run;
 use super::guard::key;
 use super::normalize::read_target;
+use super::pages::preflight;
 use super::refusal::{Refusal, status};
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
@@ -92,9 +93,9 @@ pub fn explain<'r>(
     request: &Request,
 ) -> Explanation {
     let mut steps = Steps::new(policy);
-    let decided = walk(policy, issuers, request, &mut steps);
-    let (outcome, permit, mask) = match decided {
-        Ok((permit, mask)) => (Outcome::Allowed, Some(permit), mask),
+    let (outcome, permit, mask) = match walk(policy, issuers, request, &mut steps) {
+        Ok(Some((permit, mask))) => (Outcome::Allowed, Some(permit), mask),
+        Ok(None) => (Outcome::Allowed, None, None),
         Err(refusal) => (Outcome::Refused(refusal.reason), None, None),
     };
     let Steps {
@@ -111,14 +112,26 @@ pub fn explain<'r>(
     }
 }
 
+/// What would be forwarded; nothing of a preflight, which Tollgate answers itself.
 fn walk<'r>(
     policy: &Arc<Policy>,
     issuers: impl IntoIterator<Item = &'r IssuerRules>,
     request: &Request,
     steps: &mut Steps<'_>,
-) -> Result<(Permit, Option<Mask>), Refusal> {
+) -> Result<Option<(Permit, Option<Mask>)>, Refusal> {
     let call = read(policy, request).inspect_err(|refusal| steps.refused("request", refusal))?;
     steps.line(true, "request", format!("{} {}", call.method, call.path.decoded()));
+    let leave =
+        preflight(policy, &call.method, &call.headers).inspect_err(|refusal| steps.refused("origin", refusal))?;
+    if leave.is_some() {
+        steps.line(
+            true,
+            "origin",
+            "the page may ask; no backend hears of a preflight".into(),
+        );
+        return Ok(None);
+    }
+    steps.page(&call.headers);
     if !policy.admits(call.source) {
         let text = format!("{} is not in the policy's `allow_from`", call.source);
         steps.line(false, "source", text);
@@ -160,7 +173,7 @@ fn walk<'r>(
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
     let mask = permit.mask(&call, caller.as_ref(), now);
-    Ok((permit, mask))
+    Ok(Some((permit, mask)))
 }
 
 /// The call as the gateway would make it.
@@ -225,16 +238,17 @@ fn identify<'r>(
 }
 
 impl Explanation {
-    /// Whether the request would be forwarded.
+    /// Whether the request would be let through.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        self.permit.is_some()
+        matches!(self.outcome, Outcome::Allowed)
     }
 
     /// The status of the answer; of a backend that is asked nothing is known, and it is taken for 200.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.outcome {
+            Outcome::Allowed if self.permit.is_none() => StatusCode::NO_CONTENT.as_u16(),
             Outcome::Allowed | Outcome::Abandoned => 200,
             Outcome::Refused(reason) => status(reason).as_u16(),
         }

@@ -1,6 +1,7 @@
 //! The steps of a decision in words: one text for the terminal, for `test` and for the admin port.
 
 use http::Method;
+use http::header::{self, HeaderMap};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -97,6 +98,19 @@ impl<'p> Steps<'p> {
         };
         let origin = self.route.clone();
         self.line_at(false, step, text, origin.as_ref());
+    }
+
+    /// Whether a web page that asks could read the answer.
+    pub(super) fn page(&mut self, headers: &HeaderMap) {
+        let (Some(cors), Some(origin)) = (self.policy.cors(), headers.get(header::ORIGIN)) else {
+            return;
+        };
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let text = match cors.admitted(headers) {
+            Some(_) => format!("pages of `{origin}` may read the answer"),
+            None => format!("`{origin}` is not in `cors`: browsers keep the answer from its pages"),
+        };
+        self.line(true, "origin", text);
     }
 
     pub(super) fn caller(&mut self, caller: &Arc<Authority>) {

@@ -61,6 +61,12 @@ fields:
     visible_to: [accounts:write, audit:read]
     modules: [accounts, audit]
 allow_from: [10.0.0.0/8, 192.168.0.0/16]
+cors:
+  origins: [https://portal.example, "https://*.city.example"]
+  methods: [GET, POST]
+  headers: [Authorization]
+  expose: [X-Request-Id]
+  max_age: 10m
 "#;
 
 /// What is replaced by what.
@@ -148,6 +154,60 @@ const EDITS: &[(&str, &[Edit])] = &[
     (
         "everyone from anywhere",
         &[("allow_from: [10.0.0.0/8, 192.168.0.0/16]\n", "")],
+    ),
+    (
+        "another page",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://other.example, ",
+        )],
+    ),
+    (
+        "a page that a wildcard lets in already",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://a.city.example, ",
+        )],
+    ),
+    (
+        "one page in place of many",
+        &[("\"https://*.city.example\"", "https://a.city.example")],
+    ),
+    (
+        "many pages in place of one",
+        &[("https://portal.example", "\"https://*.portal.example\"")],
+    ),
+    (
+        "pages may do more",
+        &[
+            (
+                "  methods: [GET, POST]\n  headers: [Authorization]",
+                "  methods: [GET, POST, PUT]\n  headers: [authorization, X-Other]",
+            ),
+            ("[X-Request-Id]", "[X-Request-Id, ETag]"),
+        ],
+    ),
+    (
+        "pages may do less",
+        &[
+            ("  methods: [GET, POST]\n  headers: [Authorization]", "  methods: [GET]"),
+            ("  expose: [X-Request-Id]\n", ""),
+            ("max_age: 10m", "max_age: 5m"),
+        ],
+    ),
+    (
+        "pages with credentials",
+        &[
+            (", \"https://*.city.example\"]", "]"),
+            ("  max_age: 10m", "  credentials: true\n  max_age: 10m"),
+        ],
+    ),
+    (
+        "no pages",
+        &[(
+            "cors:\n  origins: [https://portal.example, \"https://*.city.example\"]\n  methods: [GET, POST]\n  headers: [Authorization]\n  expose: [X-Request-Id]\n  max_age: 10m\n",
+            "",
+        )],
     ),
     (
         "a route more",

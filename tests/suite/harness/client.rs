@@ -152,6 +152,11 @@ impl Client {
         (size > 0).then_some(bytes)
     }
 
+    /// Whether what is left of a chunked answer, whose head has been read, comes whole.
+    pub fn read_chunks(&mut self) -> bool {
+        self.chunks(&mut Vec::new()).is_some()
+    }
+
     fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {
         loop {
             let size = usize::from_str_radix(&self.line()?, 16).ok()?;
