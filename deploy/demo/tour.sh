@@ -145,6 +145,12 @@ writes_once() {
     chapter "4. A write happens once (S1.8)"
     local key batch='{"county":"County_A","entries":[{"account_id":"A1001","amount":"12.30"},{"account_id":"A1002","amount":"-12.30"}]}'
     key="month-end-$$"
+    note "What would it do? A dry run adds it up, and the program never hears of it (S1.10)."
+    ask OPERATOR "${json[@]}" -d "$batch" "$city/api/ledger/sync?dry_run=true"
+    expect 200 DRY_RUN
+    has '{"account":"A1002","delta":"-12.30"}'
+    has '"total":"0.00"'
+
     note "Without a key, nothing is forwarded."
     ask OPERATOR "${json[@]}" -d "$batch" "$city/api/ledger/sync"
     expect 400 DENIED_IDEMPOTENCY

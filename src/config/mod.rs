@@ -14,6 +14,7 @@ mod class_keys;
 mod classes;
 mod conditions;
 mod cors;
+mod dry_runs;
 mod environment;
 mod fields;
 pub mod files;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::body_keys::CSV;
 use super::fields::{Fields, Text};
+use super::keys::Inputs;
 use super::names::Names;
 use super::policy_keys::{JURISDICTION, MODULE};
 use super::problem::{Problems, Span, quote};
@@ -29,11 +30,16 @@ pub(super) struct Known<'k> {
 }
 
 /// Reads every module; one that cannot be read keeps its index.
-pub(super) fn read(entries: &[(Key, Node)], known: &Known<'_>, problems: &mut Problems) -> Vec<Module> {
+pub(super) fn read(
+    entries: &[(Key, Node)],
+    known: &Known<'_>,
+    inputs: &mut Inputs,
+    problems: &mut Problems,
+) -> Vec<Module> {
     let mut prefixes = Ties::default();
     entries
         .iter()
-        .map(|(key, node)| module(key, node, known, &mut prefixes, problems))
+        .map(|(key, node)| module(key, node, known, &mut prefixes, inputs, problems))
         .collect()
 }
 
@@ -42,6 +48,7 @@ fn module<'a>(
     node: &'a Node,
     known: &Known<'_>,
     prefixes: &mut Ties<'a>,
+    inputs: &mut Inputs,
     problems: &mut Problems,
 ) -> Module {
     let own = Fields::new(node, key.at, &MODULE);
@@ -62,7 +69,7 @@ fn module<'a>(
         .and_then(|text| known.upstreams.find(text, problems));
     let jurisdiction = jurisdiction(&own, known, problems);
     let mode = mode(&own, &format!("module {}", quote(&key.text)), problems).unwrap_or_default();
-    let routes = routes::read(own.list("routes"), jurisdiction.as_ref(), known, problems);
+    let routes = routes::read(own.list("routes"), jurisdiction.as_ref(), known, inputs, problems);
     Module {
         name: key.text.as_str().into(),
         prefixes: patterns,

@@ -247,7 +247,7 @@ fn compile(
         grants: &grants,
         forward_as: &forward_as,
     };
-    let modules = modules::read(module_entries, &known, problems);
+    let modules = modules::read(module_entries, &known, inputs, problems);
     let key_entries = fields.named("field_keys");
     let known_to_classes = classes::Known {
         roles: &role_names,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::body_keys::{CHARSET, CSV, JSON};
 use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
 use super::cors::CORS;
+use super::dry_runs::DRY_RUN;
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
@@ -13,7 +14,6 @@ use crate::policy::{PathPattern, ScopePattern};
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
     "concurrency",
-    "dry_run",
     "fallback",
     "approval",
     "signature",
@@ -494,6 +494,11 @@ pub(super) static ROUTE: Section = Section {
             "mode",
             Shape::Word(&MODE),
             "In place of the module's: shadow lets through and records what the route's rules deny, enforce denies it.",
+        ),
+        optional(
+            "dry_run",
+            Shape::Section(&DRY_RUN),
+            "Holds bodies against a schema, and answers ?dry_run=true without the backend.",
         ),
         optional(
             "rows",

@@ -1,8 +1,7 @@
-//! Sixth step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
+//! Seventh step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -13,11 +12,12 @@ use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
 use super::refusal::Refusal;
+use super::rehearse::Earnest;
 use super::tag::Tags;
 use super::view::View;
 use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
-use crate::call::{Call, headers};
+use crate::call::headers;
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
@@ -54,9 +54,8 @@ pub(super) enum ReplyBody {
 /// Everything that a request upstream is made of.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
-    pub(super) call: Call,
-    /// Path and query as they came.
-    pub(super) target: PathAndQuery,
+    /// What is sent: no dry run can make it.
+    pub(super) earnest: Earnest,
     /// The host that the client asked for.
     pub(super) host: HeaderValue,
     pub(super) arrival: Arrival<'a>,
@@ -78,7 +77,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
     let Some((backend, durations)) = shared.backends.get(upstream) else {
         return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
     };
-    let head = outgoing.call.method == Method::HEAD;
+    let head = outgoing.earnest.call().method == Method::HEAD;
     let (request, fault, reservation) = request(outgoing, backend)?;
     let started = Instant::now();
     let exchange = Exchange {
@@ -109,8 +108,7 @@ type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
-        call,
-        target,
+        earnest,
         host,
         arrival,
         caller,
@@ -119,6 +117,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         tags,
         turn,
     } = outgoing;
+    let (call, target) = earnest.into_parts();
     let mut fields = call.headers;
     if !permit.module().is_some_and(|module| module.forward_token) {
         fields.remove(header::AUTHORIZATION);

@@ -132,7 +132,11 @@ pub(super) async fn mask(
         Some(coding) if !asked => compressed(body, coding)?,
         _ => body,
     };
-    Ok(Pending { head, body })
+    Ok(Pending {
+        head,
+        body,
+        outcome: Outcome::Allowed,
+    })
 }
 
 fn compressed(body: Made, coding: Coding) -> Result<Made, Refusal> {
@@ -189,6 +193,7 @@ fn clean_links(fields: &mut HeaderMap, view: &View, line: &mut Line) {
 pub(super) struct Pending {
     head: response::Parts,
     body: Made,
+    outcome: Outcome,
 }
 
 #[derive(Debug)]
@@ -198,6 +203,21 @@ enum Made {
 }
 
 impl Pending {
+    /// Tollgate's own answer to a dry run: nothing of a backend is in it.
+    pub(super) fn rehearsed(body: Bytes, line: &mut Line) -> Self {
+        let (mut head, ()) = Response::new(()).into_parts();
+        line.status(head.status.as_u16());
+        head.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self {
+            head,
+            body: Made::Whole(body),
+            outcome: Outcome::DryRun,
+        }
+    }
+
     /// An answer of Tollgate's own that has nothing to hide and no body.
     pub(super) fn own(status: StatusCode, fields: HeaderMap, line: &mut Line) -> Self {
         let (mut head, ()) = Response::new(()).into_parts();
@@ -207,6 +227,7 @@ impl Pending {
         Self {
             head,
             body: Made::Whole(Bytes::new()),
+            outcome: Outcome::Allowed,
         }
     }
 
@@ -215,7 +236,7 @@ impl Pending {
     pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {
         let body = match self.body {
             Made::Whole(bytes) => {
-                if let Some(filed) = line.file(Outcome::Allowed) {
+                if let Some(filed) = line.file(self.outcome) {
                     filed.await.map_err(|_| Reason::AuditUnavailable)?;
                 }
                 AnswerBody::whole(bytes)

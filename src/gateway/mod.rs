@@ -18,6 +18,7 @@ mod pace;
 mod pages;
 mod record;
 mod refusal;
+mod rehearse;
 mod request_id;
 mod rules;
 mod source;
@@ -62,6 +63,7 @@ use normalize::{Normal, normalize};
 use pace::Standing;
 use pages::preflight;
 use refusal::{Refusal, last_bytes};
+use rehearse::Intent;
 use request_id::RequestIds;
 use tag::Tags;
 use view::View;
@@ -228,17 +230,28 @@ impl Gateway {
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
-        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;
+        let earnest = match Intent::of(call, target)? {
+            Intent::Earnest(earnest) => earnest,
+            Intent::DryRun(rehearsal) => {
+                let id = arrival.request_id.to_str().unwrap_or_default();
+                return rehearsal.answer(&permit, body, id, line).await;
+            }
+        };
+        let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
         let view = permit
-            .mask(&call, caller.as_ref().map(|caller| &caller.authority), line.at())
+            .mask(
+                earnest.call(),
+                caller.as_ref().map(|caller| &caller.authority),
+                line.at(),
+            )
             .map(|mask| View::new(mask, &policy.version));
+        let call = earnest.call();
         let method = call.method.clone();
         let wish = Wish::of(&call.headers, &permit);
         let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
         let outgoing = Outgoing {
-            call,
-            target,
+            earnest,
             host,
             arrival,
             caller: caller.as_ref(),

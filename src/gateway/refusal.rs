@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::answer::AnswerBody;
 use super::pace::seconds;
+use crate::ledger::schema::Fault;
 use crate::policy::Denial;
 use crate::reason::Reason;
 
@@ -34,6 +35,7 @@ struct Facts {
     allowed_scope: Option<Vec<String>>,
     original: Option<Original>,
     wait: Option<Duration>,
+    errors: Vec<Fault>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -65,6 +67,8 @@ struct Problem<'a> {
     original_status: Option<Option<u16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
 }
 
 impl From<Reason> for Refusal {
@@ -88,6 +92,7 @@ impl From<Denial> for Refusal {
                 allowed_scope: denial.jurisdictions,
                 original: None,
                 wait: None,
+                errors: Vec::new(),
             }),
         }
     }
@@ -143,6 +148,19 @@ impl Refusal {
         }
     }
 
+    /// The body is not what it must be. The operator learns how many faults there are, and the client which.
+    pub(super) fn invalid(reason: Reason, errors: Vec<Fault>) -> Self {
+        let count = errors.len();
+        Self {
+            reason,
+            detail: Some(format!("faults in the body: {count}").into()),
+            facts: Box::new(Facts {
+                errors,
+                ..Facts::default()
+            }),
+        }
+    }
+
     /// The answer.
     pub(super) fn into_response(self, request_id: &str) -> Response<AnswerBody> {
         let status = status(self.reason);
@@ -159,6 +177,7 @@ impl Refusal {
             original_transaction_id: original.map(|original| original.transaction_id.as_deref()),
             original_status: original.map(|original| original.status),
             completed_at: original.map(|original| timestamp(original.completed_at)),
+            errors: &self.facts.errors,
         };
         // A struct of strings and numbers always serialises.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -297,8 +316,10 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         Reason::NoRoute => StatusCode::NOT_FOUND,
         Reason::UnsupportedMethod | Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Reason::RequestInProgress | Reason::DuplicateRequest | Reason::OutcomeUnknown => StatusCode::CONFLICT,
-        Reason::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
+        Reason::IdempotencyKeyReused | Reason::DryRunInvalid | Reason::SchemaViolation => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -336,6 +357,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::JurisdictionMismatch => "The request is outside your jurisdiction.",
         Reason::DeniedCondition => "The request does not meet the conditions of this part of the service.",
         Reason::DryRunUnsupported => "There is no dry run here.",
+        Reason::DryRunInvalid | Reason::SchemaViolation => "The body is not what this part of the service takes.",
         Reason::IdempotencyKeyMissing => "An X-Idempotency-Key header is needed.",
         Reason::IdempotencyKeyInvalid => "The idempotency key must be 1 to 255 visible ASCII characters.",
         Reason::IdempotencyKeyReused => "This idempotency key was used with another request.",
@@ -344,7 +366,9 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::OutcomeUnknown => {
             "A request with this idempotency key was sent and its outcome is unknown. It is not sent again."
         }
-        Reason::StoreUnavailable | Reason::AuditUnavailable => "The service cannot take this request now.",
+        Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable => {
+            "The service cannot take this request now."
+        }
         Reason::UpstreamUnavailable => "The service behind cannot be reached.",
         Reason::UpstreamTimeout => "The service behind did not answer in time.",
         Reason::UpstreamBroken => "The service behind gave a broken answer.",

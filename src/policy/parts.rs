@@ -12,6 +12,8 @@ use super::condition::Condition;
 use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
+use crate::ledger::schema::{Fault, Schema};
+use crate::ledger::{Deltas, EntryRules};
 use crate::masking::coding::Coding;
 use crate::masking::seal::FieldKey;
 use crate::masking::{Dialect, RowPath};
@@ -153,12 +155,49 @@ pub struct Route {
     pub reads_body: bool,
     /// Each write is done once (S1.8).
     pub idempotency: Option<Idempotency>,
+    /// What a write's body must be, and what it would do (S1.10).
+    pub dry_run: Option<Arc<DryRun>>,
     /// In place of the module's.
     pub mode: Option<Mode>,
     /// Which elements of the answer's arrays stay (S3.4, S3.5).
     pub rows: Option<RowRule>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// What a route's writes are held against, and how a dry run of one is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DryRun {
+    /// What a body must be.
+    pub schema: Schema,
+    /// The file that the schema is in, as the author names it.
+    pub schema_file: Arc<str>,
+    /// Where its entries are, and what must hold for them.
+    pub entries: EntryRules,
+}
+
+impl DryRun {
+    /// What of a real write's body is not as it must be: what the schema says, then what the route asks of entries.
+    #[must_use]
+    pub fn check(&self, body: &[u8]) -> Vec<Fault> {
+        if self.entries.ask_more() {
+            return self.add_up(body).err().unwrap_or_default();
+        }
+        self.schema.check(body)
+    }
+
+    /// What a dry run says of a body.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn add_up(&self, body: &[u8]) -> Result<Deltas, Vec<Fault>> {
+        let faults = self.schema.check(body);
+        if faults.is_empty() {
+            self.entries.add_up(body)
+        } else {
+            Err(faults)
+        }
+    }
 }
 
 /// A filter of rows and where its condition stands.

@@ -20,6 +20,7 @@ mod codings;
 mod compression;
 mod conditions;
 mod demo;
+mod dryruns;
 mod headers;
 mod idempotency;
 mod links;

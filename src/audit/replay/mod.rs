@@ -297,6 +297,8 @@ fn was_allowed(decision: &str, error: Option<&str>) -> Result<bool, Unknown> {
         "DENIED_TOKEN" if error == Some(Reason::MissingToken.code()) => Ok(false),
         "DENIED_TOKEN" => Err("the token was bad, and its claims are not in the line"),
         "DENIED_ROLE" => Err("the token's roles were refused, and are not in the line"),
+        // The body is looked at after the policy was asked.
+        "DENIED_REQUEST" if error == Some(Reason::SchemaViolation.code()) => Ok(true),
         "DENIED_REQUEST" => Err("the request was refused before the policy was asked"),
         _ => Err("the decision was none of the policy's"),
     }

@@ -143,7 +143,7 @@ modules:
     json: tolerant
     mode: enforce
     routes:
-      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
+      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" }, dry_run: { schema: schemas/sync.json, entries: /e, account: /a, amount: /m, currency: /c, currencies: [USD], total: "0", sign: any, max_entries: 7 } }
       - { methods: [OPTIONS], public: true }
       - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
       - { path: /filtered, methods: [GET], scope: x, rows: { at: /list/*/rows, when: 'row.owner == caller.user' } }
@@ -277,6 +277,19 @@ fn a_policy_is_typed() {
     assert_eq!(idempotency.keep, Duration::from_secs(35 * 86_400));
     assert_eq!(idempotency.wait, None);
     assert!(matches!(&idempotency.transaction_id, Some(TransactionId::Header(name)) if name == "x-id"));
+    let dry_run = route.dry_run.as_ref().unwrap();
+    let rules = &dry_run.entries;
+    assert_eq!((&*dry_run.schema_file, &*rules.entries), ("schemas/sync.json", "/e"));
+    assert_eq!((&*rules.account, &*rules.amount), ("/a", "/m"));
+    assert_eq!(
+        (rules.currency.as_deref(), &rules.currencies),
+        (Some("/c"), &vec!["USD".to_owned()])
+    );
+    assert_eq!(
+        (rules.balanced, rules.positive, rules.max_entries),
+        (true, false, Some(7))
+    );
+    assert!(loaded.files.iter().any(|file| file.ends_with("schemas/sync.json")));
     assert!(modules[0].routes[1].public && modules[0].routes[1].scope.is_none());
     let judged = &modules[0].routes[2];
     let when = judged.when.as_ref().unwrap();

@@ -38,6 +38,7 @@ fn folder() -> TempDir {
         ("keys/empty", ""),
         ("keys/open.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"),
         ("keys/typed.key", secret),
+        ("schemas/sync.json", "{}"),
         ("keys/field.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"),
         ("tls/server.crt", "x"),
         ("tls/server.key", "x"),

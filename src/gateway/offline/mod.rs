@@ -14,11 +14,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accept::{METHODS, once};
-use super::decide::no_dry_run;
 use super::guard::key;
 use super::normalize::read_target;
 use super::pages::preflight;
 use super::refusal::{Refusal, status};
+use super::rehearse;
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
 use crate::masking::{Format, Mask, Masker};
@@ -94,7 +94,7 @@ pub fn explain<'r>(
 ) -> Explanation {
     let mut steps = Steps::new(policy);
     let (outcome, permit, mask) = match walk(policy, issuers, request, &mut steps) {
-        Ok(Some((permit, mask))) => (Outcome::Allowed, Some(permit), mask),
+        Ok(Some((outcome, permit, mask))) => (outcome, Some(permit), mask),
         Ok(None) => (Outcome::Allowed, None, None),
         Err(refusal) => (Outcome::Refused(refusal.reason), None, None),
     };
@@ -118,7 +118,7 @@ fn walk<'r>(
     issuers: impl IntoIterator<Item = &'r IssuerRules>,
     request: &Request,
     steps: &mut Steps<'_>,
-) -> Result<Option<(Permit, Option<Mask>)>, Refusal> {
+) -> Result<Option<(Outcome, Permit, Option<Mask>)>, Refusal> {
     let call = read(policy, request).inspect_err(|refusal| steps.refused("request", refusal))?;
     steps.line(true, "request", format!("{} {}", call.method, call.path.decoded()));
     let leave =
@@ -169,11 +169,57 @@ fn walk<'r>(
     if let Some(denial) = permit.would_deny() {
         steps.hint(denial);
     }
-    no_dry_run(&call).inspect_err(|refusal| steps.refused("dry run", refusal))?;
+    if asks_dry_run(&call, steps)? {
+        rehearsed(&call, &permit, &request.body, steps)?;
+        return Ok(Some((Outcome::DryRun, permit, None)));
+    }
+    valid(&call, &permit, &request.body, steps)?;
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
     let mask = permit.mask(&call, caller.as_ref(), now);
-    Ok(Some((permit, mask)))
+    Ok(Some((Outcome::Allowed, permit, mask)))
+}
+
+fn asks_dry_run(call: &Call, steps: &mut Steps<'_>) -> Result<bool, Refusal> {
+    call.query.dry_run().map_err(|fault| {
+        let refusal = Refusal::because(Reason::AmbiguousRequest, fault.to_string());
+        steps.refused("dry run", &refusal);
+        refusal
+    })
+}
+
+/// What a dry run would be answered.
+fn rehearsed(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -> Result<(), Refusal> {
+    let rules = rehearse::rules_of_dry_run(call, permit).inspect_err(|refusal| steps.refused("dry run", refusal))?;
+    match rules.add_up(body) {
+        Ok(deltas) => {
+            let (accounts, total) = (deltas.accounts.len(), deltas.total.to_plain());
+            let text = format!(
+                "entries: {}, accounts: {accounts}, total: {total}; no backend is asked",
+                deltas.entries
+            );
+            steps.line(true, "dry run", text);
+            Ok(())
+        }
+        Err(faults) => {
+            steps.invalid("dry run", rules, &faults);
+            Err(Refusal::invalid(Reason::DryRunInvalid, faults))
+        }
+    }
+}
+
+/// Whether the body of a real write would do.
+fn valid(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -> Result<(), Refusal> {
+    let Some(rules) = rehearse::rules(call, permit) else {
+        return Ok(());
+    };
+    let faults = rules.check(body);
+    if faults.is_empty() {
+        steps.line(true, "schema", format!("the body meets `{}`", rules.schema_file));
+        return Ok(());
+    }
+    steps.invalid("schema", rules, &faults);
+    Err(Refusal::invalid(Reason::SchemaViolation, faults))
 }
 
 /// The call as the gateway would make it.
@@ -249,7 +295,7 @@ impl Explanation {
     pub fn status(&self) -> u16 {
         match self.outcome {
             Outcome::Allowed if self.permit.is_none() => StatusCode::NO_CONTENT.as_u16(),
-            Outcome::Allowed | Outcome::Abandoned => 200,
+            Outcome::Allowed | Outcome::DryRun | Outcome::Abandoned => 200,
             Outcome::Refused(reason) => status(reason).as_u16(),
         }
     }
@@ -282,7 +328,7 @@ impl Explanation {
     /// # Errors
     /// The answer cannot be masked: why, and the status of the answer in its place.
     pub fn mask(&self, answer: &Value) -> Option<Result<Masked, (Reason, u16)>> {
-        let permit = self.permit.as_ref()?;
+        let permit = self.permit.as_ref().filter(|_| self.outcome != Outcome::DryRun)?;
         let Some(mask) = self.mask.clone() else {
             let body = answer.clone();
             return Some(Ok(Masked {

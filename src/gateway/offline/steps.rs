@@ -8,9 +8,13 @@ use std::sync::Arc;
 
 use super::super::refusal::Refusal;
 use crate::identity::Caller;
-use crate::policy::parts::{Idempotency, Origin};
+use crate::ledger::schema::Fault;
+use crate::policy::parts::{DryRun, Idempotency, Origin};
 use crate::policy::{Authority, ClassView, Denial, Permit, Place, Policy, Step, Trace, Why};
 use crate::reason::Reason;
+
+/// How many faults of a body are shown.
+const SHOWN_FAULTS: usize = 3;
 
 /// One step: what was compared, and the line of the policy that decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -96,6 +100,20 @@ impl<'p> Steps<'p> {
             (None, Reason::IdempotencyKeyMissing) => "the route needs an X-Idempotency-Key, and there is none".into(),
             (None, reason) => reason.code().into(),
         };
+        let origin = self.route.clone();
+        self.line_at(false, step, text, origin.as_ref());
+    }
+
+    /// The body is not what it must be: the first faults.
+    pub(super) fn invalid(&mut self, step: &'static str, rules: &DryRun, faults: &[Fault]) {
+        let said = |fault: &Fault| format!("`{}` {}", fault.pointer, fault.detail);
+        let shown: Vec<String> = faults.iter().take(SHOWN_FAULTS).map(said).collect();
+        let more = if faults.len() > shown.len() { "; and more" } else { "" };
+        let text = format!(
+            "the body does not meet `{}`: {}{more}",
+            rules.schema_file,
+            shown.join("; ")
+        );
         let origin = self.route.clone();
         self.line_at(false, step, text, origin.as_ref());
     }

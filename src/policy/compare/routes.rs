@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
-use crate::policy::parts::{Idempotency, Jurisdiction, Module, Route, Unmaskable};
+use crate::policy::parts::{DryRun, Idempotency, Jurisdiction, Module, Route, Unmaskable};
 use crate::policy::{CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 
 /// The rule that one policy has for a path and a method.
@@ -168,6 +168,7 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         public,
         jurisdiction: _,
         idempotency,
+        dry_run,
         // As `conditions` has them; a body is read for them alone.
         when: _,
         reads_body: _,
@@ -208,6 +209,9 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         changes.push(asks(effect, "its condition is another".into()));
     }
     for (effect, text) in keys(before.route.idempotency.as_ref(), idempotency.as_ref()) {
+        changes.push(asks(effect, text));
+    }
+    for (effect, text) in bodies(before.route.dry_run.as_deref(), dry_run.as_deref()) {
         changes.push(asks(effect, text));
     }
     if moved {
@@ -300,6 +304,29 @@ fn jurisdictions(before: &Rule<'_>, after: &Rule<'_>) -> Option<(Effect, String)
             ),
         )),
     }
+}
+
+/// What the bodies of writes are held against. Nobody can say of two schemas which of them allows more.
+fn bodies(before: Option<&DryRun>, after: Option<&DryRun>) -> Vec<(Effect, String)> {
+    let mut found = Vec::new();
+    let (before, after) = match (before, after) {
+        (None, None) => return found,
+        (None, Some(_)) => return vec![(Effect::Narrows, "holds bodies against a schema".into())],
+        (Some(_), None) => return vec![(Effect::Widens, "holds bodies against no schema any more".into())],
+        (Some(before), Some(after)) => (before, after),
+    };
+    let DryRun {
+        schema,
+        schema_file: _,
+        entries,
+    } = after;
+    if before.schema != *schema {
+        found.push((Effect::Widens, "holds bodies against another schema".into()));
+    }
+    if before.entries != *entries {
+        found.push((Effect::Widens, "asks something else of the entries of a body".into()));
+    }
+    found
 }
 
 /// How writes are kept from happening twice.

@@ -289,6 +289,13 @@ const EDITS: &[(&str, &[Edit])] = &[
         )],
     ),
     (
+        "a schema",
+        &[(
+            "        idempotency: {",
+            "        dry_run: { schema: one.json, entries: /e, account: /a, amount: /m }\n        idempotency: {",
+        )],
+    ),
+    (
         "a wait for the first request",
         &[("on_duplicate: conflict }", "on_duplicate: conflict, wait: 2s }")],
     ),
@@ -423,6 +430,9 @@ fn folder() -> TempDir {
     for (name, byte) in [("k1.key", 1), ("same.key", 1), ("other.key", 2)] {
         std::fs::write(folder.path().join(name), [byte; 32]).unwrap();
     }
+    for (name, schema) in [("one.json", "{}"), ("two.json", "{ \"type\": \"object\" }")] {
+        std::fs::write(folder.path().join(name), schema).unwrap();
+    }
     folder
 }
 
@@ -460,6 +470,43 @@ fn every_kind_of_edit_is_seen_as_what_it_is() {
         writeln!(text, "{name}\n{}", said(&compare(&base, &edited(edits)))).unwrap();
     }
     insta::assert_snapshot!(text);
+}
+
+/// Nobody can say which of two schemas allows more: a change of one may widen, either way.
+#[test]
+fn another_schema_is_a_change_to_be_looked_at() {
+    let with = |rule: &str| {
+        edited(&[(
+            "        idempotency: {",
+            &*format!("        dry_run: {{ {rule} }}\n        idempotency: {{").leak(),
+        )])
+    };
+    let base = "schema: one.json, entries: /e, account: /a, amount: /m";
+    let one = with(base);
+    assert!(compare(&one, &with(base)).is_empty());
+    for (rule, expected) in [
+        (
+            "schema: two.json, entries: /e, account: /a, amount: /m",
+            "holds bodies against another schema",
+        ),
+        (
+            "schema: one.json, entries: /f, account: /a, amount: /m",
+            "asks something else of the entries of a body",
+        ),
+        (
+            "schema: one.json, entries: /e, account: /a, amount: /m, total: \"0\"",
+            "asks something else of the entries of a body",
+        ),
+    ] {
+        let other = with(rule);
+        for changes in [compare(&one, &other), compare(&other, &one)] {
+            let said = said(&changes);
+            assert!(
+                changes.iter().any(|change| change.effect == Effect::Widens) && said.contains(expected),
+                "{said}"
+            );
+        }
+    }
 }
 
 /// What widens in one direction narrows in the other; what cannot be decided widens in both.

@@ -30,6 +30,7 @@ static NO_ROUTE: LazyLock<Route> = LazyLock::new(|| Route {
     when: None,
     reads_body: false,
     idempotency: None,
+    dry_run: None,
     mode: None,
     rows: None,
     origin: Origin::default(),
