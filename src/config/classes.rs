@@ -2,6 +2,7 @@
 
 use super::class_keys::{CLASS, FIELD_KEY};
 use super::fields::Fields;
+use super::files;
 use super::keys::Inputs;
 use super::names::Names;
 use super::policy_keys::MODULE;
@@ -27,14 +28,22 @@ pub(super) struct Known<'a> {
 pub(super) fn keys(entries: &[(Key, Node)], inputs: &mut Inputs, problems: &mut Problems) -> Vec<Option<FieldKeyRef>> {
     let mut key = |(name, node): &(Key, Node)| {
         let file = Fields::new(node, name.at, &FIELD_KEY).text("file")?;
-        let (bytes, _) = inputs.named_file(file, problems)?;
+        let (bytes, path) = inputs.named_file(file, problems)?;
+        if files::is_open_to_others(&path) {
+            problems
+                .warn(
+                    file.at,
+                    format!("{} can be read by every user of this machine", file.quoted()),
+                )
+                .hint("`chmod o= FILE` keeps a key from them");
+        }
         let read = FieldKey::secret(&bytes).and_then(|secret| FieldKey::new(&name.text, &secret));
         if read.is_none() {
             problems
                 .error(
                     file.at,
                     format!(
-                        "{} does not hold {SECRET_BYTES} bytes, as they are or in hexadecimal or base64",
+                        "{} does not hold {SECRET_BYTES} random bytes, as they are or in hexadecimal or base64",
                         file.quoted()
                     ),
                 )

@@ -2,6 +2,9 @@
 //!
 //! A view's tags begin with its mark, and those of what Tollgate compressed name the coding too: `"VIEW.abc"`,
 //! `"VIEW-gzip.abc"`, and where nothing is hidden `"abc"` and `"-gzip.abc"`. The backend sees its own `"abc"` again.
+//!
+//! Where something is encrypted, each answer is another: its tag is weak, which is enough for a cache to ask whether what it
+//! has is still true, and not for `If-Match` (RFC 9110, 8.8.1 and 13.1.1).
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -27,6 +30,8 @@ pub(super) struct Tags {
     viewed: bool,
     /// Rows are dropped: no tag was ever given, and none is taken.
     filtered: bool,
+    /// What is tagged is never the same bytes twice.
+    weak: bool,
     /// The module compresses.
     compresses: bool,
     /// With what this answer may be compressed.
@@ -42,6 +47,7 @@ impl Tags {
             mark: view.map(View::mark).unwrap_or_default(),
             viewed: view.is_some(),
             filtered: view.is_some_and(View::filters),
+            weak: view.is_some_and(|view| view.mask.encrypts()),
             compresses: wish.is_some(),
             coding: wish.and_then(Wish::coding),
             held: if wish.is_some() {
@@ -111,6 +117,7 @@ impl Tags {
     fn ours(&self, tag: &str, coding: Option<Coding>) -> Option<String> {
         let (weak, opaque) = match tag.strip_prefix("W/") {
             Some(rest) => ("W/", rest),
+            None if self.weak => ("W/", tag),
             None => ("", tag),
         };
         let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
@@ -175,6 +182,7 @@ mod tests {
             mark: mark.into(),
             viewed: !mark.is_empty(),
             filtered: false,
+            weak: false,
             compresses,
             coding,
             held: held.into(),
@@ -204,6 +212,19 @@ mod tests {
             ..tags("vx", true, None, "")
         };
         assert_ne!(filtered.theirs(&a, true), "\"a\"");
+    }
+
+    #[test]
+    fn a_tag_of_what_is_encrypted_is_weak() {
+        let ours = Tags {
+            weak: true,
+            ..tags("vx", false, None, "")
+        };
+        for tag in ["\"abc\"", "W/\"abc\""] {
+            let out = ours.ours(tag, None).unwrap();
+            assert_eq!(out, "W/\"vx.abc\"");
+            assert_eq!(ours.theirs(&out, false), "W/\"abc\"");
+        }
     }
 
     #[test]

@@ -120,11 +120,17 @@ pub struct Mask {
     pub actions: Arc<[Option<Action>]>,
     /// Which elements of which arrays this caller may see; absent = all that are not classified.
     pub rows: Option<Rows>,
-    /// Where the answer comes from: envelopes open there only.
-    pub route: Arc<str>,
+    /// Where the answer comes from: envelopes open there only, and without it nothing is encrypted.
+    pub route: Option<Arc<str>>,
 }
 
 impl Mask {
+    /// Whether something may be encrypted: what comes out is another each time then.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.route.is_some()
+    }
+
     /// A class that is hidden, selects something and could be no column's: no table can be masked then.
     #[must_use]
     pub fn columnless(&self) -> Option<ClassId> {

@@ -4,6 +4,8 @@
 //! anybody else, and opens at its own place only: route and path are part of what is authenticated. Both stand as text,
 //! `hmac:KEY:…` and `enc:KEY:…`, in base64url without padding.
 
+mod hash;
+
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::{hmac, rand};
@@ -11,10 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 
+pub(super) use hash::Hasher;
+
 /// Length of the secret that both keys come from, in bytes.
 pub const SECRET_BYTES: usize = 32;
 
-/// Largest value that is hashed or encrypted, in bytes as the backend wrote it: it is held whole.
+/// Largest value that is encrypted, in bytes as the backend wrote it: it is held whole. Likewise a field of CSV that is
+/// hashed; a value of JSON is hashed as it comes, however long.
 pub const MAX_SEALED: usize = 64 * 1024;
 
 /// Longest path of an encrypted value, in bytes.
@@ -23,12 +28,16 @@ pub const MAX_POINTER: usize = 64 * 1024;
 /// What the two keys are for; changing either changes every hash and opens no envelope.
 const HASHING: &[u8] = b"tollgate field hash v1";
 const SEALING: &[u8] = b"tollgate field envelope v1";
+/// What two keys are compared by.
+const COMPARING: &[u8] = b"tollgate field fingerprint v1";
 
 /// A key for fields, by its name in the policy.
 pub struct FieldKey {
     id: Box<str>,
     mac: hmac::Key,
     aead: LessSafeKey,
+    /// Equal for equal secrets, and says nothing of them.
+    print: [u8; 32],
 }
 
 impl fmt::Debug for FieldKey {
@@ -63,6 +72,7 @@ impl FieldKey {
             id: id.into(),
             mac: hmac::Key::new(hmac::HMAC_SHA256, &derive(HASHING)?),
             aead: LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &derive(SEALING)?).ok()?),
+            print: derive(COMPARING)?,
         })
     }
 
@@ -72,15 +82,19 @@ impl FieldKey {
         &self.id
     }
 
-    /// Reads a secret as a file has it: 32 bytes, or these in hexadecimal or base64, with a line end or without.
+    /// Whether both have one name and come from one secret.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.id == other.id && self.print == other.print
+    }
+
+    /// Reads a secret as a file has it: 32 bytes, or these in hexadecimal or base64, with a line end or without. 32 bytes that
+    /// can all be typed are none: a passphrase, or a shorter secret in hexadecimal.
     #[must_use]
     pub fn secret(file: &[u8]) -> Option<[u8; SECRET_BYTES]> {
-        // 31 letters and a line end are a text that somebody cut short, not a key.
-        let text_line = file.is_ascii() && file.last() == Some(&b'\n');
-        if let Ok(raw) = file.try_into()
-            && !text_line
-        {
-            return Some(raw);
+        if let Ok(raw) = <[u8; SECRET_BYTES]>::try_from(file) {
+            let typed = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+            return (!raw.iter().all(typed)).then_some(raw);
         }
         let text = std::str::from_utf8(file).ok()?.trim_end_matches(['\r', '\n']);
         if text.len() == 2 * SECRET_BYTES {
@@ -98,8 +112,11 @@ impl FieldKey {
     /// `hmac:KEY:…`, HMAC-SHA-256 of a value's text.
     #[must_use]
     pub fn hash(&self, text: &[u8]) -> String {
-        let tag = hmac::sign(&self.mac, text);
-        format!("hmac:{}:{}", self.id, URL_SAFE_NO_PAD.encode(tag.as_ref()))
+        self.written(hmac::sign(&self.mac, text).as_ref())
+    }
+
+    fn written(&self, tag: &[u8]) -> String {
+        format!("hmac:{}:{}", self.id, URL_SAFE_NO_PAD.encode(tag))
     }
 
     /// `enc:KEY:…`, the value sealed for its place.
@@ -148,10 +165,13 @@ impl FieldKey {
     }
 }
 
-/// The key that an envelope names.
+/// The key that an envelope names; none for a text that is not written like one.
 #[must_use]
 pub fn key_of(envelope: &str) -> Option<&str> {
-    envelope.strip_prefix("enc:")?.split_once(':').map(|(id, _)| id)
+    let (id, sealed) = envelope.strip_prefix("enc:")?.split_once(':')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_one = !id.is_empty() && !sealed.is_empty() && id.bytes().chain(sealed.bytes()).all(plain);
+    is_one.then_some(id)
 }
 
 /// Each part with its length, so that no two places are one text.
@@ -183,16 +203,19 @@ mod tests {
         let hex: String = SECRET.iter().map(|byte| format!("{byte:02x}")).collect();
         let base64 = base64::engine::general_purpose::STANDARD.encode(SECRET);
         for good in [
-            SECRET.to_vec(),
-            hex.clone().into(),
-            (hex.to_uppercase() + "\r\n").into(),
-            (base64 + "\n").into(),
+            hex.clone().into_bytes(),
+            (hex.to_uppercase() + "\r\n").into_bytes(),
+            (base64 + "\n").into_bytes(),
         ] {
             assert_eq!(FieldKey::secret(&good), Some(SECRET), "{}", good.escape_ascii());
         }
+        let raw = [0x80; SECRET_BYTES];
+        assert_eq!(FieldKey::secret(&raw), Some(raw));
         for bad in [
             "",
             "short",
+            "0123456789abcdef0123456789abcdef",
+            "correct horse battery staple 12\n",
             hex.trim_start_matches("30"),
             &"+f".repeat(32),
             "====",
@@ -253,9 +276,21 @@ mod tests {
             let changed = String::from_utf8(changed).unwrap();
             assert_eq!(key.open(&changed, "accounts/{id}", "/customer/ssn"), Err(Unsealed));
         }
+        for other in [
+            "enc:k1",
+            "enc:k1:",
+            "enc::AAAA",
+            "enc:see: below",
+            "enc:k1:AA AA",
+            "hmac:k1:AAAA",
+        ] {
+            assert_eq!(key_of(other), None, "{other}");
+        }
         for bad in ["", "enc:", "enc:k1:", "enc:k1:AAAA", "hmac:k1:AAAA"] {
             assert_eq!(key.open(bad, "", ""), Err(Unsealed), "{bad}");
         }
-        assert!(!format!("{key:?}").contains("0123"));
+        assert_eq!(format!("{key:?}"), "FieldKey(\"k1\")");
+        assert!(key.is_same(&FieldKey::new("k1", &SECRET).unwrap()));
+        assert!(!key.is_same(&other) && !key.is_same(&renamed));
     }
 }

@@ -99,7 +99,7 @@ pub enum Unmaskable {
     },
     /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
     #[error(
-        "byte {at}: a value to be hashed or encrypted is longer than {} bytes",
+        "byte {at}: a value to be encrypted is longer than {} bytes",
         super::seal::MAX_SEALED
     )]
     LongValue {
@@ -112,6 +112,12 @@ pub enum Unmaskable {
         super::seal::MAX_POINTER
     )]
     LongPath {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// Half a character of UTF-16, in a text to be hashed or in a name on the way to a value to be encrypted.
+    #[error("byte {at}: half a surrogate pair is no text that could be hashed, nor a name")]
+    LoneSurrogate {
         /// Offset in bytes.
         at: u64,
     },
@@ -149,6 +155,7 @@ impl Unmaskable {
             | Self::Xml { at, .. }
             | Self::LongValue { at }
             | Self::LongPath { at }
+            | Self::LoneSurrogate { at }
             | Self::NotSealed { at }
             | Self::LongSpace { at } => at,
         }

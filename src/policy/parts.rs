@@ -317,13 +317,13 @@ impl FieldClass {
     }
 }
 
-/// A key that hashes or encrypts fields. Two are one if they have one name.
+/// A key that hashes or encrypts fields. Two are one if they have one name and one secret.
 #[derive(Clone, Debug)]
 pub struct FieldKeyRef(pub Arc<FieldKey>);
 
 impl PartialEq for FieldKeyRef {
     fn eq(&self, other: &Self) -> bool {
-        self.0.id() == other.0.id()
+        self.0.is_same(&other.0)
     }
 }
 

@@ -151,3 +151,57 @@ fn a_changed_key_is_in_force_at_once() {
             .contains(hash.trim_end())
     );
 }
+
+#[test]
+fn a_key_that_is_none_changes_nothing() {
+    let backend = Backend::json(BODY);
+    let gateway = gateway(&backend, "  c: { names: [customer], mask: hash, key: k1 }\n");
+    let before = gateway.get("/api/accounts/A1", &["clerk"]).text();
+    write(gateway.path("").as_path(), "keys/fields.key", "no key");
+    wait_for("a key that is none to be refused", || {
+        gateway.log().contains("does not hold 32 random bytes")
+    });
+    assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).text(), before);
+}
+
+#[test]
+fn a_tag_of_what_is_encrypted_is_weak() {
+    let backend = Backend::script(|request, stream| {
+        let fields = "Content-Type: application/json\r\nETag: \"v1\"\r\nX-Customer-Name: CANARY-7f3a\r\n";
+        let text = match request.field("if-none-match") {
+            Some("W/\"v1\"") => format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"),
+            _ => format!(
+                "HTTP/1.1 200 OK\r\n{fields}Content-Length: {}\r\n\r\n{BODY}",
+                BODY.len()
+            ),
+        };
+        stream.write_all(text.as_bytes()).is_ok()
+    });
+    let classes = "  s: { names: [ssn, customer], headers: [X-Customer-Name], mask: encrypt, key: k1 }\n";
+    let gateway = gateway(&backend, classes);
+    let first = gateway.get("/api/accounts", &["clerk"]);
+    let tag = first.field("etag").unwrap().to_owned();
+    assert!(tag.starts_with("W/\"v"), "{tag}");
+    assert_eq!(first.field("x-customer-name"), None, "a header goes, whatever the mask");
+    assert_ne!(gateway.get("/api/accounts", &["clerk"]).text(), first.text());
+    let again = gateway.call(
+        "GET",
+        "/api/accounts",
+        &["clerk"],
+        &format!("If-None-Match: {tag}\r\n"),
+        "",
+    );
+    assert_eq!((again.status, again.field("etag")), (304, Some(tag.as_str())));
+}
+
+#[test]
+fn a_long_value_is_hashed_as_it_comes() {
+    let value = "x".repeat(1 << 20);
+    let backend = Backend::json(&format!("{{\"customer\":\"{value}\"}}"));
+    let gateway = gateway(&backend, "  c: { names: [customer], mask: hash, key: k1 }\n");
+    let answer = gateway.get("/api/accounts", &["clerk"]);
+    assert_eq!(
+        (answer.status, answer.text().len()),
+        (200, "{\"customer\":\"hmac:k1:\"}".len() + 43)
+    );
+}

@@ -2,7 +2,7 @@
 
 mod envelopes;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -12,6 +12,9 @@ use crate::masking::seal::{FieldKey, SECRET_BYTES};
 
 /// Largest document that is read from standard input, in bytes.
 const MAX_DOCUMENT: u64 = 1 << 30;
+
+/// What is read of a key file, in bytes: more than any has.
+const MAX_KEY_FILE: u64 = 4096;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Field {
@@ -49,11 +52,19 @@ pub(super) struct Hash {
 /// `ID=FILE`
 fn key(text: &str) -> Result<std::sync::Arc<FieldKey>, String> {
     let (id, file) = text.split_once('=').ok_or("write `ID=FILE`")?;
-    let bytes = std::fs::read(Path::new(file)).map_err(|fault| format!("cannot read `{file}`: {fault}"))?;
+    let bytes = read(Path::new(file)).map_err(|fault| format!("cannot read `{file}`: {fault}"))?;
     FieldKey::secret(&bytes)
         .and_then(|secret| FieldKey::new(id, &secret))
         .map(Into::into)
-        .ok_or_else(|| format!("`{file}` does not hold {SECRET_BYTES} bytes, as they are or in hexadecimal or base64"))
+        .ok_or_else(|| {
+            format!("`{file}` does not hold {SECRET_BYTES} random bytes, as they are or in hexadecimal or base64")
+        })
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_KEY_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl Field {
@@ -79,9 +90,13 @@ impl Decrypt {
             _ => {
                 let mut document = String::new();
                 std::io::stdin()
-                    .take(MAX_DOCUMENT)
+                    .take(MAX_DOCUMENT + 1)
                     .read_to_string(&mut document)
                     .context("cannot read standard input")?;
+                // Of a longer one no part is printed, not even whole lines.
+                if document.len() as u64 > MAX_DOCUMENT {
+                    bail!("standard input is larger than {} MiB", MAX_DOCUMENT >> 20);
+                }
                 envelopes::open_all(&document, &self.key, &self.route)?
             }
         };

@@ -51,7 +51,11 @@ impl Machine {
         };
         let text = match self.mask.actions.get(usize::from(seal.class)) {
             Some(Some(Action::Hash(key))) => Some(key.hash(text(&self.name, self.grammar).as_bytes())),
-            Some(Some(Action::Encrypt(key))) => key.seal(&self.name, &self.mask.route, &seal.pointer).ok(),
+            Some(Some(Action::Encrypt(key))) => self
+                .mask
+                .route
+                .as_deref()
+                .and_then(|route| key.seal(&self.name, route, &seal.pointer).ok()),
             _ => None,
         };
         let text = text.ok_or_else(|| self.fault(self.record_at, CsvFault::NotSealed))?;

@@ -142,13 +142,10 @@ impl Cursor<'_> {
 impl Machine {
     /// A masker for one body.
     pub(in crate::masking) fn new(mask: Mask, texts: Texts) -> Self {
-        let encrypts = mask
-            .actions
-            .iter()
-            .any(|action| matches!(action, Some(Action::Encrypt(_))));
         Self {
             tally: SmallVec::from_elem(0, mask.actions.len()),
             filter: mask.rows.clone().map(|rows| Box::new(Filter::new(rows))),
+            pointer: mask.encrypts().then(Box::default),
             mask,
             lines: texts == Texts::Lines,
             sequence: texts == Texts::Sequence,
@@ -162,7 +159,6 @@ impl Machine {
             name_at: 0,
             trail: Trail::default(),
             sealing: None,
-            pointer: encrypts.then(Box::default),
             scratch: Scratch::default(),
             hits: Hits::new(),
             carry: Carry::default(),
@@ -245,12 +241,16 @@ impl Machine {
     /// Memory that holds bytes back, in bytes.
     #[cfg(test)]
     pub(in crate::masking) fn held(&self) -> usize {
-        self.held.capacity() + self.filter.as_ref().map_or(0, |filter| filter.held())
+        self.held.capacity()
+            + self.filter.as_ref().map_or(0, |filter| filter.held())
+            + self.sealing.as_ref().map_or(0, |sealing| sealing.held())
+            + self.pointer.as_ref().map_or(0, |pointer| pointer.held())
     }
 
     fn end(&mut self, fault: Unmaskable) {
         self.over = Some(fault);
         self.held = Vec::new();
+        self.sealing = None;
         if let Some(before) = self.filter.as_ref().and_then(|filter| filter.tally_before()) {
             self.tally.clone_from(before);
         }
@@ -308,12 +308,12 @@ impl Machine {
         } else {
             cursor.write_to(cursor.at);
         }
+        // What is wrong with a value's bytes is that first, whatever comes after them.
         let walked = self.collect_sealing(&cursor).and(walked);
         self.offset += cursor.at as u64;
         match &mut self.filter {
             None => walked,
-            // A row that is too long is that first, whatever comes after its longest.
-            Some(filter) => filter.set_aside(&mut cursor).and(walked),
+            Some(filter) => first(filter.set_aside(&mut cursor), walked),
         }
     }
 
@@ -416,7 +416,7 @@ impl Machine {
         };
         let raw = raw.unwrap_or_default();
         if let Some(pointer) = &mut self.pointer {
-            pointer.member(self.stack.len(), raw);
+            pointer.member(raw);
         }
         let selectors = &self.mask.selectors;
         let found = selectors.find(raw, escaped, &mut self.scratch);
@@ -483,5 +483,13 @@ impl Machine {
             }
         }
         strictest
+    }
+}
+
+/// Of two faults the one that comes first in the body.
+fn first(one: Result<(), Unmaskable>, other: Result<(), Unmaskable>) -> Result<(), Unmaskable> {
+    match (one, other) {
+        (Err(one), Err(other)) if other.offset() < one.offset() => Err(other),
+        (one, other) => one.and(other),
     }
 }

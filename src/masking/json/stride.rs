@@ -36,15 +36,14 @@ enum Value {
 type Step = Result<(usize, Next), At>;
 
 impl Machine {
-    /// Whether the usual way may be taken from here. Nothing is held back then. Where values are encrypted every name
-    /// counts, and what is being sealed ends in more than a cut.
+    /// Whether the usual way may be taken from here. Nothing is held back then. What is being sealed ends in
+    /// more than a cut.
     #[inline]
     pub(super) fn may_stride(&self) -> bool {
         matches!(self.at, At::Value | At::After)
             && self.ahead.is_none()
             && self.filter.is_none()
             && self.sealing.is_none()
-            && self.pointer.is_none()
             && self.is_plain()
     }
 
@@ -109,6 +108,11 @@ impl Machine {
             way: Way::Off,
         };
         self.stack.push(frame);
+        if self.cut == UNCUT
+            && let Some(pointer) = &mut self.pointer
+        {
+            pointer.enter();
+        }
         frame
     }
 
@@ -117,6 +121,9 @@ impl Machine {
     fn leave(&mut self, cursor: &mut Cursor<'_>, at: usize, frame: &mut Frame) -> Step {
         if self.stack.pop().is_some_and(|frame| frame.tracked) {
             self.trail.leave();
+        }
+        if let Some(pointer) = &mut self.pointer {
+            pointer.leave(self.stack.len());
         }
         self.value_passed(cursor, at);
         match self.stack.last() {
@@ -218,6 +225,8 @@ impl Machine {
             if self.ahead.is_some() {
                 return Err(At::Colon);
             }
+        } else if visible && let Some(pointer) = &mut self.pointer {
+            pointer.member(raw);
         }
         if self.cut == UNCUT && !frame.kept {
             self.keep(frame);

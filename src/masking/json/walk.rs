@@ -315,6 +315,9 @@ impl Machine {
             way,
         };
         self.stack.push(frame);
+        if visible && let Some(pointer) = &mut self.pointer {
+            pointer.enter();
+        }
         if way == Way::Leads
             && let Some(filter) = &mut self.filter
         {
@@ -335,6 +338,9 @@ impl Machine {
     fn close(&mut self, cursor: &mut Cursor<'_>) -> Step {
         if self.stack.pop().is_some_and(|frame| frame.tracked) {
             self.trail.leave();
+        }
+        if let Some(pointer) = &mut self.pointer {
+            pointer.leave(self.stack.len());
         }
         cursor.at += 1;
         self.value_ends(cursor)

@@ -3,6 +3,7 @@
 mod cases;
 mod csv;
 mod documents;
+mod envelopes;
 mod hostile;
 mod lenient;
 mod properties;
@@ -64,11 +65,12 @@ pub(super) fn mask(rules: &str) -> Mask {
             paths,
         });
     }
+    let encrypts = actions.iter().any(|action| matches!(action, Some(Action::Encrypt(_))));
     Mask {
         selectors: Arc::new(Selectors::compile(&compiled).unwrap()),
         actions: actions.into(),
         rows: None,
-        route: "/api/accounts".into(),
+        route: encrypts.then(|| "/api/accounts".into()),
     }
 }
 

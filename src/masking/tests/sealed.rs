@@ -35,8 +35,6 @@ fn a_hash_is_of_the_text_however_it_is_written() {
         ("true", "true"),
         (r#"{ "a":[1, 2] }"#, r#"{ "a":[1, 2] }"#),
         ("[]", "[]"),
-        // No text: a lone surrogate is hashed as it is written.
-        (r#""\ud83d""#, r#""\ud83d""#),
     ] {
         for (before, after) in [
             ("{\"a\":1, \"ssn\" : ", " ,\"b\":2}"),
@@ -135,7 +133,7 @@ fn an_envelope_opens_to_the_values_own_bytes_at_its_place() {
 
 #[test]
 fn a_value_to_be_sealed_has_a_limit() {
-    for rules in ["h ssn", "e ssn"] {
+    for rules in ["e ssn"] {
         for (length, end) in [
             (MAX_SEALED - 2, Ok(())),
             (

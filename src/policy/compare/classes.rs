@@ -1,12 +1,13 @@
 //! What is classified, how it is masked, and who sees it: class by class of the same name.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Effect, Kind, difference, list, role, role_names};
 use crate::masking::{fold, trim};
 use crate::policy::matrix::{Sight, sight};
-use crate::policy::parts::FieldClass;
+use crate::policy::parts::{FieldClass, MaskAction};
 use crate::policy::{CompiledClass, CompiledRole, Policy};
 
 /// A class of one policy, and where it applies.
@@ -122,16 +123,8 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     if !removed.is_empty() {
         say(Effect::Narrows, format!("is no longer visible to {}", list(&removed)));
     }
-    match mask.cmp(&old.mask) {
-        std::cmp::Ordering::Less => say(
-            Effect::Widens,
-            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
-        ),
-        std::cmp::Ordering::Greater => say(
-            Effect::Narrows,
-            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
-        ),
-        std::cmp::Ordering::Equal => {}
+    if let Some(effect) = remasked(old.mask, *mask) {
+        say(effect, format!("`{}` in place of `{}`", mask.word(), old.mask.word()));
     }
     if *redact_as != old.redact_as {
         say(
@@ -139,7 +132,7 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             "another text stands in place of a redacted value".into(),
         );
     }
-    if *key != old.key {
+    if key.is_some() && old.key.is_some() && *key != old.key {
         say(Effect::Widens, "another key hashes or encrypts it".into());
     }
     let (was, is) = (before.modules(), after.modules());
@@ -158,6 +151,18 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             say(effect, format!("{text} {}", list(&names)));
         }
+    }
+}
+
+/// What another mask does. Who has the key reads what is encrypted, and can try out what is hashed; who has not sees of a hash
+/// what is equal. So nothing can be said of the one in place of the other.
+fn remasked(old: MaskAction, new: MaskAction) -> Option<Effect> {
+    let keyed = |mask| matches!(mask, MaskAction::Hash | MaskAction::Encrypt);
+    match new.cmp(&old) {
+        Ordering::Equal => None,
+        Ordering::Greater if keyed(old) && keyed(new) => Some(Effect::Widens),
+        Ordering::Greater => Some(Effect::Narrows),
+        Ordering::Less => Some(Effect::Widens),
     }
 }
 

@@ -427,10 +427,12 @@ fn folder() -> TempDir {
         "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n",
     )
     .unwrap();
+    for (name, byte) in [("k1.key", 1), ("same.key", 1), ("other.key", 2)] {
+        std::fs::write(folder.path().join(name), [byte; 32]).unwrap();
+    }
     for (name, schema) in [("one.json", "{}"), ("two.json", "{ \"type\": \"object\" }")] {
         std::fs::write(folder.path().join(name), schema).unwrap();
     }
-    std::fs::write(folder.path().join("k1.key"), [1; 32]).unwrap();
     folder
 }
 
@@ -518,6 +520,49 @@ fn back_is_the_other_way_round() {
         let widens = back.iter().any(|change| change.effect == Effect::Widens);
         assert!(!narrows || widens, "{name}: {}", said(&back));
         assert_eq!(there.is_empty(), back.is_empty(), "{name}");
+    }
+}
+
+/// Of a hash and an envelope neither says less than the other, and another secret under the same name is another key.
+#[test]
+fn keys_are_compared_by_what_is_in_their_files() {
+    let masked = |mask: &str, file: &str| {
+        let text = BASE.replace("mask: redact", &format!("mask: {mask}\n    key: k1"));
+        policy(&text.replace(
+            "fields:\n",
+            &format!("field_keys: {{ k1: {{ file: {file} }} }}\nfields:\n"),
+        ))
+    };
+    let base = masked("hash", "k1.key");
+    for (other, there, back) in [
+        (masked("hash", "same.key"), "", ""),
+        (
+            masked("hash", "other.key"),
+            "another key hashes or encrypts it",
+            "another key hashes or encrypts it",
+        ),
+        (
+            masked("encrypt", "k1.key"),
+            "`encrypt` in place of `hash`",
+            "`hash` in place of `encrypt`",
+        ),
+    ] {
+        for (changes, text) in [(compare(&base, &other), there), (compare(&other, &base), back)] {
+            let texts: Vec<&str> = changes.iter().map(|change| change.text.as_str()).collect();
+            assert_eq!(
+                texts,
+                [text]
+                    .iter()
+                    .copied()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+            );
+            assert!(
+                changes.iter().all(|change| change.effect == Effect::Widens),
+                "{}",
+                said(&changes)
+            );
+        }
     }
 }
 

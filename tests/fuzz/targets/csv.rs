@@ -83,7 +83,7 @@ fn mask(action: Action) -> Mask {
         selectors: Arc::new(Selectors::compile(&[rule]).unwrap()),
         actions: [Some(action)].into(),
         rows: None,
-        route: "".into(),
+        route: None,
     }
 }
 

@@ -66,7 +66,7 @@ fn mask(action: Action, with_paths: bool) -> Mask {
         selectors: Arc::new(Selectors::compile(&[rule]).unwrap()),
         actions: [Some(action)].into(),
         rows: None,
-        route: "".into(),
+        route: None,
     }
 }
 
