@@ -9,6 +9,9 @@ use std::fmt;
 /// How deep the JSON of a body may be nested that a condition reads.
 pub const MAX_BODY_DEPTH: usize = 64;
 
+/// Most values in a body that a condition reads, as [`read_within`] counts: some 40 MB of memory while it is looked at.
+pub const MAX_BODY_VALUES: usize = 1_000_000;
+
 /// What an object costs of a budget of values, beside its members: an empty one takes as much memory as these.
 const OBJECT_COST: usize = 16;
 
@@ -145,6 +148,14 @@ mod tests {
             assert!(read_within(text.as_bytes(), 8, cost).is_some(), "{text}");
             assert_eq!(read_within(text.as_bytes(), 8, cost - 1), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_body_of_nothing_but_objects_has_a_limit() {
+        let body = |objects: usize| format!("[{}{{}}]", "{},".repeat(objects - 1));
+        let most = MAX_BODY_VALUES / (OBJECT_COST + 1);
+        let reads = |objects| read_within(body(objects).as_bytes(), MAX_BODY_DEPTH, MAX_BODY_VALUES).is_some();
+        assert!(reads(most / 2) && !reads(2 * most));
     }
 
     #[test]
