@@ -194,12 +194,15 @@ impl Backend {
     ///
     /// # Errors
     /// What went wrong, and by [`SendFault::may_have_arrived`] whether the backend may know of the request.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps its room for the request twice"
+    )]
     pub fn send(
         self: &Arc<Self>,
         worker: usize,
         mut request: Request<Payload>,
     ) -> impl Future<Output = Result<Reply, SendFault>> {
-        // No `async fn`: that would keep its room for the request twice.
         async move {
             let turn = match Arc::clone(&self.turns).try_acquire_owned() {
                 Ok(permit) => Turn(permit),

@@ -41,7 +41,11 @@ impl Mark {
     pub(super) fn write(&self, prefix: &mut String) {
         prefix.push('v');
         prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
-        prefix.extend(self.actions.iter().map(|action| if action.is_some() { 'x' } else { 'o' }));
+        prefix.extend(
+            self.actions
+                .iter()
+                .map(|action| if action.is_some() { 'x' } else { 'o' }),
+        );
     }
 }
 
