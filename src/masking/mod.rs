@@ -78,9 +78,9 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
-    /// The value's envelope stands in its place, as a string. Of XML the element or the attribute goes.
+    /// The value's envelope stands in its place, as a string; of XML, as the content of the element or the value of the attribute.
     Encrypt(Arc<FieldKey>),
-    /// The value's hash stands in its place, as a string. Of XML the element or the attribute goes.
+    /// The value's hash stands in its place, as a string; of XML, as the content of the element or the value of the attribute.
     Hash(Arc<FieldKey>),
 }
 

@@ -18,8 +18,8 @@ pub(super) use hash::Hasher;
 /// Length of the secret that both keys come from, in bytes.
 pub const SECRET_BYTES: usize = 32;
 
-/// Largest value that is encrypted, in bytes as the backend wrote it: it is held whole. Likewise a field of CSV that is
-/// hashed; a value of JSON is hashed as it comes, however long.
+/// Largest value that is encrypted, in bytes as the backend wrote it: it is held whole. Likewise a field of CSV, an
+/// attribute or the content of an element that is hashed; a value of JSON is hashed as it comes, however long.
 pub const MAX_SEALED: usize = 64 * 1024;
 
 /// Longest path of an encrypted value, in bytes.

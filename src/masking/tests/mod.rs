@@ -9,6 +9,7 @@ mod lenient;
 mod properties;
 mod rows;
 mod sealed;
+mod sealed_xml;
 mod sequence;
 mod syntax;
 mod tables;
