@@ -90,6 +90,8 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/fields.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/accounts",
     ];
@@ -106,6 +108,8 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/fields.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/tariffs",
     ];
@@ -114,10 +118,14 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/other.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/accounts",
     ];
+    let other_module = [&key[..4], &["--module", "tariffs"], &key[6..]].concat();
     for (arguments, input) in [
+        (other_module, text.as_str()),
         (at("/list/0/ssn"), ""),
         (at("/ssn"), ""),
         (other_route.to_vec(), text.as_str()),

@@ -110,7 +110,7 @@ impl Judge {
         };
         match self.mask.actions.get(usize::from(class))? {
             Some(Action::Hash(key)) => Some(key.hash(&said(value))),
-            Some(Action::Encrypt(key)) => key.seal(value, self.mask.route.as_deref()?, pointer).ok(),
+            Some(Action::Encrypt(key)) => key.seal(value, self.mask.home.as_ref()?, pointer).ok(),
             _ => None,
         }
     }
