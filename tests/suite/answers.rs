@@ -189,10 +189,9 @@ fn told(answer: &Answer) -> (u16, Vec<(String, String)>) {
 fn nothing_beside_a_body_tells_how_long_the_hidden_is() {
     let bodies = ["1", "CANARY-7f3a", &"CANARY-7f3a".repeat(400)]
         .map(|secret| format!(r#"{{"ssn":"{secret}","subsidy_tier":["{secret}"],"n":1.50}}"#));
-    let sent = bodies.clone();
     let backend = Backend::script(move |request, stream| {
         let (way, at) = request.target.rsplit('/').next().unwrap().split_once('-').unwrap();
-        let body = &sent[at.parse::<usize>().unwrap()];
+        let body = &bodies[at.parse::<usize>().unwrap()];
         let length = body.len();
         let head = request.method == "HEAD";
         let describes = format!("Content-Length: {length}\r\nAccept-Ranges: bytes\r\n");
