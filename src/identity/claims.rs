@@ -93,7 +93,12 @@ fn caller(
     let roles = list(&claims, &names.roles, false)?.unwrap_or_default();
     let scopes = list(&claims, &names.scopes, true)?;
     let jurisdictions = list(&claims, &names.jurisdictions, false)?.unwrap_or_default();
-    let token_id = claims.get("jti").and_then(Value::as_str).map(str::to_owned);
+    let token_id = match claims.get("jti") {
+        None => None,
+        Some(Value::String(id)) => Some(id.clone()),
+        // A token whose name nobody can write down could not be revoked by it.
+        Some(_) => return Err(wrong("jti", "is no string")),
+    };
     Ok(Caller {
         issuer: rules.issuer.clone(),
         user,

@@ -12,6 +12,7 @@ mod keyring;
 mod keys;
 pub mod mint;
 mod object;
+mod revocation;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -27,6 +28,7 @@ pub use cache::{MAX_VERIFIED, VerifiedCache};
 pub use claims::caller_of;
 pub use keyring::Keyring;
 pub use keys::{KeyFault, KeySet, MAX_JWKS_BYTES, MAX_KEYS, SkippedKey};
+pub use revocation::{MAX_REVOKED, MAX_REVOKED_NAME, Revocation, Revocations, Revoked};
 pub use token::MAX_TOKEN;
 
 /// Who asks, as a verified token says.

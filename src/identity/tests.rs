@@ -149,6 +149,8 @@ fn what_a_claim_may_say() {
         ("iat", json!(NOW + 30), Ok(())),
         ("iat", json!(NOW + 31), Err(claim("iat", "is in the future"))),
         ("iat", json!(NOW - 86_400), Err(claim("exp", "is too long after `iat`"))),
+        ("jti", json!("t-1"), Ok(())),
+        ("jti", json!(7), Err(claim("jti", "is no string"))),
         ("nbf", json!(NOW + 30), Ok(())),
         ("nbf", json!(NOW + 31), Err(claim("nbf", "is in the future"))),
         ("nbf", json!("1"), Err(claim("nbf", "is no time"))),

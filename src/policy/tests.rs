@@ -65,6 +65,7 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
 
 fn policy() -> Arc<Policy> {
     let parts = Parts {
+        revoked: Vec::new(),
         version: "test".into(),
         roles: vec![
             role("meter_validator", &["telemetry:read", "validation:write"], &[], &[1]),

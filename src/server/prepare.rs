@@ -12,6 +12,7 @@ use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
+use crate::edge::revoked::Register;
 use crate::edge::store::Store;
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
@@ -203,6 +204,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         );
     }
     let store = Store::open(&settings.state)?;
+    let revoked = Arc::new(Register::open(&settings.state)?);
     let workers = settings.worker_count();
     let backends = settings
         .upstreams
@@ -238,6 +240,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
+        revoked,
         metrics,
     };
     Ok(Prepared {

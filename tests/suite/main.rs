@@ -35,6 +35,7 @@ mod rates;
 mod readers;
 mod reload;
 mod requests;
+mod revoked;
 mod rows;
 mod scale;
 mod sealed;
