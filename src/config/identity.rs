@@ -90,6 +90,7 @@ fn issuer(own: &Fields<'_>, inputs: &mut Inputs, problems: &mut Problems) -> Opt
             algorithms,
             max_lifetime,
             leeway,
+            require_bound: own.flag("require_bound_tokens").unwrap_or(false),
             claims,
         },
         keys: keys?,

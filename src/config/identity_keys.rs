@@ -106,6 +106,11 @@ pub(super) static ISSUER: Section = Section {
             },
             "How far clocks may differ. Default: 30s.",
         ),
+        optional(
+            "require_bound_tokens",
+            Shape::Flag,
+            "Refuse tokens that are not bound to the client's certificate (RFC 8705). Default: false.",
+        ),
         optional("claims", Shape::Section(&CLAIMS), "Where the token says what."),
     ],
 };

@@ -24,7 +24,6 @@ pub(super) const LATER: &[&str] = &[
     "recertification",
     "recertify_by",
     "controls",
-    "require_bound_tokens",
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -63,7 +63,8 @@ impl fmt::Debug for LastCaller {
 }
 
 impl LastCaller {
-    /// The caller, if this is the same token again. Only a token that was verified a moment ago, on the same connection,
+    /// The caller, if this is the same token again. One that is bound to a certificate was brought with that: a connection
+    /// has one from its first byte to its last. Only a token that was verified a moment ago, on the same connection,
     /// is compared with, and by many bytes at a time: there is no guessing of a signature by the time that this takes.
     fn again(&self, field: &HeaderValue, keys: &Arc<Keys>, now: u64) -> Option<Arc<Identity>> {
         let last = self.0.borrow();
@@ -109,14 +110,17 @@ pub(super) async fn identify(
         tries.failed();
         return Err(Refusal::because(Reason::InvalidToken, "not one bearer token"));
     };
+    let certificate = peer.certificate.as_deref().map(|certificate| &certificate.sha256);
     if let Some(known) = keys.verified.get(token, now) {
         known.not_revoked(revoked, now)?;
+        known.is_used_with(certificate)?;
         last.remember(field, &keys, &known);
         return Ok(Some(known));
     }
     tries.may_try()?;
     let judged = judge(rules, token, now).await.and_then(|(identity, keys)| {
         identity.not_revoked(revoked, now)?;
+        identity.is_used_with(certificate)?;
         Ok((identity, keys))
     });
     if judged.is_err() && keys.ring.has_usable_key() {
@@ -160,6 +164,13 @@ async fn judge(rules: &Arc<Rules>, token: &str, now: u64) -> Result<(Arc<Identit
 }
 
 impl Identity {
+    fn is_used_with(&self, certificate: Option<&[u8; 32]>) -> Result<(), Refusal> {
+        let caller = &self.authority.caller;
+        caller
+            .is_used_with(certificate)
+            .map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))
+    }
+
     fn not_revoked(&self, revoked: &Register, now: u64) -> Result<(), Refusal> {
         let caller = &self.authority.caller;
         match revoked.refuse(caller, &self.cleared, now) {

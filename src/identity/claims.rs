@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::binding::bound_to;
 use super::{Caller, IssuerRules, TokenFault};
 
 /// Longest user name, in bytes.
@@ -66,6 +67,9 @@ pub(super) fn check(rules: &IssuerRules, claims: Map<String, Value>, now: u64) -
     )]
     let issued = issued.map(|at| at as u64);
     let caller = caller(rules, claims, ends, issued)?;
+    if rules.require_bound && caller.bound_to.is_none() {
+        return Err(wrong("cnf", "does not bind the token to a client certificate"));
+    }
     // Last, so that `expired` is said only of a token that was good once (S1.1).
     if now >= ends {
         return Err(TokenFault::Expired);
@@ -99,6 +103,7 @@ fn caller(
         // A token whose name nobody can write down could not be revoked by it.
         Some(_) => return Err(wrong("jti", "is no string")),
     };
+    let bound_to = bound_to(&claims)?;
     Ok(Caller {
         issuer: rules.issuer.clone(),
         user,
@@ -109,6 +114,7 @@ fn caller(
         issued_at,
         expires_at,
         token_id,
+        bound_to,
     })
 }
 

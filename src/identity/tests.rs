@@ -49,6 +49,7 @@ fn rules(algorithms: &[Algorithm]) -> IssuerRules {
         audiences: vec!["billing-api".into(), "other-api".into()],
         algorithms: algorithms.to_vec(),
         max_lifetime: Some(Duration::from_secs(1800)),
+        require_bound: false,
         leeway: Duration::from_secs(30),
         claims: ClaimNames::default(),
     }
@@ -125,6 +126,52 @@ fn each_algorithm_verifies_its_own_and_nobody_elses() {
     assert_eq!(
         ring(&EC).verify(&token(&OTHER_EC, &good()), NOW).unwrap_err(),
         TokenFault::Signature
+    );
+}
+
+#[test]
+fn a_bound_token_is_good_with_its_certificate_only() {
+    let (own, other) = ([7_u8; 32], [8_u8; 32]);
+    let thumbprint = URL_SAFE_NO_PAD.encode(own);
+    let bound = |cnf: Value| {
+        let mut claims = good();
+        claims["cnf"] = cnf;
+        claims
+    };
+    let verify = |require: bool, claims: &Value| {
+        let mut rules = rules(&[EC.algorithm]);
+        rules.require_bound = require;
+        let keys = KeySet::public_key(EC.public_pem.as_bytes(), &[EC.algorithm]).unwrap();
+        Keyring::new(vec![(rules, Arc::new(keys))]).verify(&token(&EC, claims), NOW)
+    };
+    for require in [false, true] {
+        let caller = verify(require, &bound(json!({ "x5t#S256": thumbprint }))).unwrap();
+        assert_eq!(caller.is_used_with(Some(&own)), Ok(()));
+        assert!(matches!(caller.is_used_with(Some(&other)), Err(TokenFault::Unbound(_))));
+        assert!(matches!(caller.is_used_with(None), Err(TokenFault::Unbound(_))));
+        for cnf in [
+            json!(null),
+            json!("x"),
+            json!({}),
+            json!({ "x5t#S256": "" }),
+            json!({ "x5t#S256": 7 }),
+            json!({ "x5t#S256": format!("{thumbprint}=") }),
+            json!({ "x5t#S256": URL_SAFE_NO_PAD.encode([7; 31]) }),
+            json!({ "x5t#S256": "ab".repeat(32) }),
+            json!({ "jkt": thumbprint }),
+            json!({ "x5t#S256": thumbprint, "jkt": thumbprint }),
+        ] {
+            let fault = verify(require, &bound(cnf.clone())).unwrap_err();
+            assert!(
+                matches!(&fault, TokenFault::Claim(name, _) if name == "cnf"),
+                "{cnf}: {fault}"
+            );
+        }
+    }
+    assert_eq!(verify(false, &good()).unwrap().is_used_with(None), Ok(()));
+    assert_eq!(
+        verify(true, &good()).unwrap_err(),
+        claim("cnf", "does not bind the token to a client certificate")
     );
 }
 

@@ -4,6 +4,7 @@
 //! else: signals, admin, changed files, keys.
 
 mod admin;
+pub(crate) mod certificate;
 mod connection;
 mod crowd;
 mod explain;

@@ -15,6 +15,7 @@ mod harness;
 
 mod admin;
 mod audit;
+mod bound;
 mod cli;
 mod codings;
 mod compression;

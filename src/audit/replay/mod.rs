@@ -327,6 +327,7 @@ fn call(record: &Record<'_>) -> Result<Call, Unknown> {
         host: "".into(),
         headers: HeaderMap::new(),
         source: source.ok_or(unreadable)?,
+        certificate: None,
     })
 }
 

@@ -127,7 +127,7 @@ version: 1
 identity:
   issuers:
     - { issuer: a, audience: [x, y], public_key: keys/key.pem, algorithms: [ES256, EdDSA], claims: {} }
-    - { issuer: b, audience: x, secret_file: keys/secret }
+    - { issuer: b, audience: x, secret_file: keys/secret, require_bound_tokens: true }
     - { issuer: c, audience: x, jwks: "https://idp.example:8443/jwks.json", jwks_ca: keys/ca.pem, algorithms: [PS256] }
   forward_as: { X-Scopes: scopes, X-Issuer: issuer }
 revoked:

@@ -56,6 +56,7 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
         algorithms,
         max_lifetime,
         leeway,
+        require_bound,
         claims,
     } = new.rules;
     let mut say = |effect, text: String| {
@@ -89,6 +90,14 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
         std::cmp::Ordering::Greater => say(Effect::Widens, "`leeway` is longer".into()),
         std::cmp::Ordering::Less => say(Effect::Narrows, "`leeway` is shorter".into()),
         std::cmp::Ordering::Equal => {}
+    }
+    match (old.rules.require_bound, *require_bound) {
+        (true, false) => say(
+            Effect::Widens,
+            "tokens need not be bound to a client certificate any more".into(),
+        ),
+        (false, true) => say(Effect::Narrows, "tokens must be bound to a client certificate".into()),
+        _ => {}
     }
     for (what, differs) in claim_names(&old.rules.claims, claims) {
         if differs {

@@ -582,6 +582,7 @@ fn issuers_gain_and_lose() {
         audiences: vec!["billing".into()],
         algorithms: vec![Algorithm::ES256],
         max_lifetime: Some(Duration::from_secs(1800)),
+        require_bound: false,
         leeway: Duration::from_secs(30),
         claims: crate::identity::ClaimNames {
             user: "sub".into(),
