@@ -32,6 +32,7 @@ mod operators;
 mod pages;
 mod paths;
 mod pipeline;
+mod provider;
 mod rates;
 mod readers;
 mod reload;
