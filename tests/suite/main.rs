@@ -44,6 +44,7 @@ mod sealed;
 mod shadow;
 mod sources;
 mod tables;
+mod tls;
 mod tokens;
 mod tolerant;
 mod tools;
