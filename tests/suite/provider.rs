@@ -206,7 +206,7 @@ fn made_up_key_ids_cost_one_fetch_a_window_and_good_tokens_nothing() {
                     let head = json!({ "alg": "RS256", "typ": "at+jwt", "kid": format!("made-up-{at}") }).to_string();
                     let token = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(head));
                     assert_eq!(client.send(&line(&token)).status, 401);
-                    if at % 100 == 0 {
+                    if at.is_multiple_of(100) {
                         assert_eq!(client.send(&line(&good)).status, 200);
                     }
                 }

@@ -25,6 +25,7 @@ impl Lax {
                 "s_server",
                 "-quiet",
                 "-www",
+                "-client_renegotiation",
                 "-cipher",
                 "ALL:COMPLEMENTOFALL:@SECLEVEL=0",
             ])
