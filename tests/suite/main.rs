@@ -19,6 +19,7 @@ mod cli;
 mod codings;
 mod compression;
 mod conditions;
+mod crashes;
 mod demo;
 mod dryruns;
 mod headers;

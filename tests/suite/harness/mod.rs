@@ -140,6 +140,12 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program (again) and waits until it is ready.
     pub fn launch(&mut self) {
+        self.spawn();
+        self.wait_until_up();
+    }
+
+    /// Starts the program (again).
+    pub fn spawn(&mut self) {
         let log = fs::File::options()
             .create(true)
             .append(true)
@@ -154,6 +160,9 @@ impl Gateway {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    fn wait_until_up(&mut self) {
         let admin = self.admin;
         wait_for("the gateway to be up", || {
             if let Some(child) = &mut self.child
