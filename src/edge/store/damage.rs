@@ -57,7 +57,7 @@ fn forgotten(bytes: &[u8]) -> Option<usize> {
         keep: KEEP,
         now: NOW,
     };
-    let answers = engine.run((0..=DONE).map(ask).collect()).unwrap().answers;
+    let answers = engine.run(&(0..=DONE).map(ask).collect::<Vec<_>>()).unwrap().answers;
     let is_right = |of: usize, answer: &Answer| match answer {
         Answer::Refused(Verdict::Duplicate { transaction_id, .. }) => *transaction_id == Some(id(of)),
         Answer::Refused(Verdict::Unknown { .. }) => of == DONE,

@@ -69,7 +69,7 @@ pub(super) enum Request {
 }
 
 /// What became of a reservation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Settlement {
     Complete {
         status: u16,
@@ -89,6 +89,8 @@ pub(super) enum Answer {
     Refused(Verdict),
     Full,
     Settled,
+    /// An operator settled it first.
+    Overtaken,
     Shown(Option<Record>),
     Listed(Page),
     Ruled(bool),
@@ -138,6 +140,8 @@ pub(super) struct Embedded {
     keys: u64,
     unknown: u64,
     max_keys: u64,
+    /// Opened again in the life of the program, so that reservations from before are about.
+    resumed: bool,
     /// Held as long as the database; absent when there is no folder.
     _lock: Option<File>,
 }
@@ -149,6 +153,13 @@ impl Embedded {
         Self::verify(database, Some(lock))
     }
 
+    /// Opens it again in the same life, once there is room on the disk: a database that could not be written must not be used
+    /// any more, and opening one reads all of it, which would be in vain without room.
+    pub(super) fn reopen(folder: &std::path::Path) -> Result<Self, StoreFault> {
+        file::find_room(folder)?;
+        Self::open(folder).map(Self::resumed)
+    }
+
     /// Takes a database in, after a look at every record.
     pub(super) fn verify(database: Database, lock: Option<File>) -> Result<Self, StoreFault> {
         let file::Adopted { latest, keys, unknown } = file::adopt(&database)?;
@@ -158,8 +169,15 @@ impl Embedded {
             keys,
             unknown,
             max_keys: MAX_KEYS,
+            resumed: false,
             _lock: lock,
         })
+    }
+
+    /// The same store, for those who held reservations before it was opened again.
+    pub(super) const fn resumed(mut self) -> Self {
+        self.resumed = true;
+        self
     }
 
     #[cfg(test)]
@@ -179,7 +197,7 @@ impl Embedded {
     }
 
     /// Does everything that is asked, in one commit. An error means that nothing is acknowledged, whatever is on disk.
-    pub(super) fn run(&mut self, requests: Vec<Request>) -> Result<Batch, StoreFault> {
+    pub(super) fn run(&mut self, requests: &[Request]) -> Result<Batch, StoreFault> {
         let write = file::begin(&self.database)?;
         let mut work = Work::begin(&write, self)?;
         // The earliest time that anybody tells: nothing is swept that one of them still has to see.
@@ -214,6 +232,7 @@ struct Work<'t> {
     latest: Latest,
     unknown: u64,
     max_keys: u64,
+    resumed: bool,
     changed: bool,
 }
 
@@ -227,11 +246,12 @@ impl<'t> Work<'t> {
             latest: engine.latest,
             unknown: engine.unknown,
             max_keys: engine.max_keys,
+            resumed: engine.resumed,
             changed: false,
         })
     }
 
-    fn answer(&mut self, request: Request) -> Result<Answer, StoreFault> {
+    fn answer(&mut self, request: &Request) -> Result<Answer, StoreFault> {
         if let Some(now) = request.now() {
             self.latest = self.latest.seen(now);
         }
@@ -242,21 +262,21 @@ impl<'t> Work<'t> {
                 fingerprint,
                 keep,
                 now,
-            } => self.reserve(key, Record::running(fingerprint, owner, now, keep), now),
-            Request::Settle { reserved, settlement } => self.settle(reserved, settlement),
-            Request::Show { key } => Ok(Answer::Shown(self.read(&key)?)),
+            } => self.reserve(*key, Record::running(*fingerprint, owner.clone(), *now, *keep), *now),
+            Request::Settle { reserved, settlement } => self.settle(reserved, settlement.clone()),
+            Request::Show { key } => Ok(Answer::Shown(self.read(key)?)),
             Request::List { filter, after, now } => {
-                listing::page(&self.records, &self.deadlines, &filter, after, now).map(Answer::Listed)
+                listing::page(&self.records, &self.deadlines, filter, *after, *now).map(Answer::Listed)
             }
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, ruling, now } => {
-                let existing = self.read(&key)?;
+                let existing = self.read(key)?;
                 let ruled = existing
                     .as_ref()
-                    .and_then(|record| rule(record, ruling, now, self.latest));
+                    .and_then(|record| rule(record, ruling.clone(), *now, self.latest));
                 let done = ruled.is_some();
                 if let Some(change) = ruled {
-                    self.apply(&key, existing.as_ref(), change)?;
+                    self.apply(key, existing.as_ref(), change)?;
                 }
                 Ok(Answer::Ruled(done))
             }
@@ -277,12 +297,19 @@ impl<'t> Work<'t> {
         Reserved::on_disk(key, record).map_or_else(|| Err(damaged(&key)), |reserved| Ok(Answer::Reserved(reserved)))
     }
 
-    fn settle(&mut self, reserved: Reserved, settlement: Settlement) -> Result<Answer, StoreFault> {
+    /// Leaves the proof with its owner: should the commit fail, it is needed again.
+    fn settle(&mut self, reserved: &Reserved, settlement: Settlement) -> Result<Answer, StoreFault> {
         let key = *reserved.key();
         let existing = self.read(&key)?;
         if !reserved.stands(existing.as_ref()) {
-            return Err(damaged(&key));
+            // Only between two lives of the store can anybody else have touched it.
+            return if self.resumed {
+                Ok(Answer::Overtaken)
+            } else {
+                Err(damaged(&key))
+            };
         }
+        let reserved = reserved.again();
         let change = match settlement {
             Settlement::Complete {
                 status,

@@ -5,13 +5,14 @@ use redb::{
     WriteTransaction,
 };
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::StoreFault;
 use super::embedded::is_unknown;
+use super::faults::is_want_of_room;
 use crate::ledger::{Latest, Record, RecordKey};
 
 /// The file in the folder.
@@ -23,6 +24,12 @@ const UNFINISHED: &str = "keys.redb.new";
 
 /// The last copy that was made, until somebody takes it.
 pub const BACKUP: &str = "backup.redb";
+
+/// Written and removed to find out whether there is room on the disk.
+const PROBE: &str = "room";
+
+/// How much room there must be before a store that had none is opened again: some commits' worth, bytes.
+const ROOM: usize = 1 << 20;
 
 /// Held locked by the process that has the folder.
 const LOCK: &str = "lock";
@@ -70,6 +77,20 @@ pub(super) fn verified(open: impl FnOnce(&Builder) -> Result<Database, DatabaseE
         .map_err(opening)
 }
 
+/// Finds [`ROOM`] bytes on the disk.
+pub(super) fn find_room(folder: &Path) -> Result<(), StoreFault> {
+    let path = folder.join(PROBE);
+    let found = private(OpenOptions::new().create(true).truncate(true), &path).and_then(|mut probe| {
+        let room = vec![0x5a; ROOM];
+        probe
+            .write_all(&room)
+            .and_then(|()| probe.sync_data())
+            .map_err(|_| StoreFault::NoRoom)
+    });
+    let _ = std::fs::remove_file(&path);
+    found
+}
+
 fn lock(folder: &Path) -> Result<File, StoreFault> {
     let lock = private(OpenOptions::new().create(true).truncate(false), &folder.join(LOCK))?;
     match lock.try_lock() {
@@ -80,12 +101,13 @@ fn lock(folder: &Path) -> Result<File, StoreFault> {
 }
 
 pub(super) fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
-    options
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| StoreFault::io("a file", &error))
+    options.read(true).write(true).mode(0o600).open(path).map_err(|error| {
+        if is_want_of_room(&error) {
+            StoreFault::NoRoom
+        } else {
+            StoreFault::io("a file", &error)
+        }
+    })
 }
 
 /// Makes the file under another name and renames it once it is on disk, tables and all.

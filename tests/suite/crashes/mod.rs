@@ -267,7 +267,11 @@ impl Town {
         assert_eq!(answer.status, 201);
         let now = self.send_again(&key, &Told::Nothing);
         let posted = self.bank.posted().remove(&key);
-        assert_eq!(now, Told::Done(posted.unwrap().1), "the outcome is on disk before the answer");
+        assert_eq!(
+            now,
+            Told::Done(posted.unwrap().1),
+            "the outcome is on disk before the answer"
+        );
         vec![(key, now)]
     }
 
@@ -275,7 +279,12 @@ impl Town {
         let key = self.key();
         // The file is written twice for a payment: which of the commits it is, and where in it, is left to chance.
         let pause = self.chance.below(LONGEST / 8);
-        let written = || fs::metadata(self.gateway.path("state/keys.redb")).unwrap().modified().unwrap();
+        let written = || {
+            fs::metadata(self.gateway.path("state/keys.redb"))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
         let before = written();
         let mut client = self.begin(&key);
         let patience = Instant::now();
@@ -356,7 +365,9 @@ impl Town {
     /// How many keys are on disk.
     fn keys(&self) -> u64 {
         let metrics = self.gateway.metrics();
-        let line = metrics.lines().find_map(|line| line.strip_prefix("tollgate_store_keys "));
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("tollgate_store_keys "));
         line.unwrap().parse().unwrap()
     }
 }
@@ -398,7 +409,10 @@ fn s1_8_a_payment_is_posted_once_whatever_crashes() {
         assert_eq!(town.send_again(key, told), *told);
     }
     let of = |kind: fn(&Told) -> bool| town.told.values().filter(|told| kind(told)).count();
-    let (done, unknown) = (of(|told| matches!(told, Told::Done(_))), of(|told| *told == Told::Unknown));
+    let (done, unknown) = (
+        of(|told| matches!(told, Told::Done(_))),
+        of(|told| *told == Told::Unknown),
+    );
     println!(
         "{rounds} rounds: {} payments, {done} posted and known, {unknown} unknown, none twice, none lost; {count:?}",
         town.told.len()
