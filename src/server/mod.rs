@@ -54,7 +54,7 @@ pub enum StartFault {
     #[error("audit log: {0}")]
     Audit(#[from] JournalFault),
     /// The store cannot be opened.
-    #[error("state: {0}")]
+    #[error("state: {0}{advice}", advice = .0.advice())]
     Store(#[from] StoreFault),
     /// An address cannot be bound.
     #[error("cannot listen at {0}: {1}")]

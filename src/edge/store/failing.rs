@@ -10,7 +10,7 @@ use crate::ledger::State;
 
 /// A disk that fails for good after a number of steps, and keeps of what it had not synced what it likes.
 #[derive(Debug, Clone, Default)]
-struct Failing(Arc<Mutex<Disk>>);
+pub(super) struct Failing(Arc<Mutex<Disk>>);
 
 #[derive(Debug, Default)]
 struct Disk {
@@ -43,7 +43,17 @@ impl Step {
 }
 
 impl Failing {
-    fn open(&self) -> Embedded {
+    /// A disk with this file, which does not fail.
+    pub(super) fn with(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(Disk {
+            now: bytes.clone(),
+            synced: bytes,
+            left: u64::MAX,
+            ..Disk::default()
+        })))
+    }
+
+    pub(super) fn open(&self) -> Embedded {
         self.0.lock().unwrap().left = u64::MAX;
         let is_new = self.0.lock().unwrap().now.is_empty();
         let database = file::verified(|builder| builder.create_with_backend(self.clone())).unwrap();
@@ -53,15 +63,26 @@ impl Failing {
         Embedded::verify(database, None).unwrap()
     }
 
+    /// Another disk, as the power leaves it when it goes now, with all or nothing of what was not synced.
+    pub(super) fn crashed(&self, keeps: bool) -> Self {
+        let disk = self.0.lock().unwrap();
+        let bytes = if keeps { disk.now.clone() } else { disk.synced.clone() };
+        Self(Arc::new(Mutex::new(Disk {
+            now: bytes.clone(),
+            synced: bytes,
+            ..Disk::default()
+        })))
+    }
+
     /// Takes so many more steps, and then says that it is full.
-    fn is_full_after(&self, steps: u64) {
+    pub(super) fn is_full_after(&self, steps: u64) {
         let mut disk = self.0.lock().unwrap();
         disk.left = steps;
         disk.fault = Some(io::ErrorKind::StorageFull);
     }
 
     /// How the writer opens it again, as [`Embedded::reopen`] does.
-    fn reopening(&self) -> Reopen {
+    pub(super) fn reopening(&self) -> Reopen {
         let disk = self.clone();
         Box::new(move || {
             if disk.0.lock().unwrap().left < u64::MAX / 2 {
@@ -232,7 +253,7 @@ fn what_an_operator_settled_while_the_store_was_closed_stays_as_it_is() {
     assert_eq!(wait(store.show(key(EARLY))), Ok(None));
 }
 
-fn until(condition: impl Fn() -> bool) {
+pub(super) fn until(condition: impl Fn() -> bool) {
     let patience = std::time::Instant::now();
     while !condition() {
         assert!(patience.elapsed() < Duration::from_secs(10), "waited too long");

@@ -50,6 +50,21 @@ impl StoreFault {
     }
 }
 
+impl StoreFault {
+    /// What somebody who meets it at a start should do.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Corrupt(_) => {
+                "; `keys.redb` is left as it is: keep it, put a backup of it in its place if there is one (`tollgate \
+                 idempotency backup` makes them), and compare with the backend what was done since, for that would be done again"
+            }
+            Self::NoRoom => "; make room on its disk",
+            _ => "",
+        }
+    }
+}
+
 /// Whether a file could not be written because the disk, a quota or the limit of a file's size is used up.
 pub(super) fn is_want_of_room(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};

@@ -31,8 +31,12 @@ const PROBE: &str = "room";
 /// How much room there must be before a store that had none is opened again: some commits' worth, bytes.
 const ROOM: usize = 1 << 20;
 
-/// Held locked by the process that has the folder.
+/// Held locked by the process that has the folder; says [`MARK`] once there was a store in it.
 const LOCK: &str = "lock";
+
+/// For people who look into it.
+const MARK: &[u8] =
+    b"There is a store in this folder. Without keys.redb, put a backup there, or remove the folder to begin anew.\n";
 
 /// The layout of the tables and records. 1: records without owners, which are still read.
 const FORMAT_KNOWN: u64 = 2;
@@ -61,8 +65,15 @@ pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
     let lock = lock(folder)?;
     let file = folder.join(FILE);
     if !file.try_exists().map_err(|error| StoreFault::io(FILE, &error))? {
+        if is_marked(&lock)? {
+            // Taken for a new one, it would forget every payment.
+            return Err(StoreFault::Corrupt(format!(
+                "`{FILE}` is gone from a folder that was in use"
+            )));
+        }
         create(folder)?;
     }
+    mark(&lock)?;
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(|error| StoreFault::io(FILE, &error))?;
     Ok((verified(|builder| builder.open(&file))?, lock))
 }
@@ -89,6 +100,22 @@ pub(super) fn find_room(folder: &Path) -> Result<(), StoreFault> {
     });
     let _ = std::fs::remove_file(&path);
     found
+}
+
+/// Whether there was a file in this folder once.
+fn is_marked(lock: &File) -> Result<bool, StoreFault> {
+    let length = lock.metadata().map_err(|error| StoreFault::io(LOCK, &error))?.len();
+    Ok(length > 0)
+}
+
+/// Writes down that there is a file in this folder.
+fn mark(mut lock: &File) -> Result<(), StoreFault> {
+    if is_marked(lock)? {
+        return Ok(());
+    }
+    lock.write_all(MARK)
+        .and_then(|()| lock.sync_data())
+        .map_err(|error| StoreFault::io(LOCK, &error))
 }
 
 fn lock(folder: &Path) -> Result<File, StoreFault> {

@@ -22,6 +22,8 @@ mod damage;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};

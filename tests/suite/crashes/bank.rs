@@ -45,6 +45,9 @@ impl Stop {
     }
 }
 
+/// How often each key was posted, and what its last posting is called.
+pub type Posted = BTreeMap<String, (usize, String)>;
+
 /// The bank as the test sees it.
 pub struct Bank {
     ledger: PathBuf,
@@ -134,8 +137,8 @@ impl Bank {
     }
 
     /// How often each key was posted, and what its last posting is called.
-    pub fn posted(&self) -> BTreeMap<String, (usize, String)> {
-        let mut all: BTreeMap<String, (usize, String)> = BTreeMap::new();
+    pub fn posted(&self) -> Posted {
+        let mut all = Posted::new();
         for line in fs::read_to_string(&self.ledger).unwrap_or_default().lines() {
             let (key, id) = line.split_once(' ').unwrap();
             let posting = all.entry(key.to_owned()).or_default();

@@ -7,6 +7,8 @@
 //! `make test` takes [`ROUNDS`] rounds, `make crash` takes thousands: `TOLLGATE_CRASH_ROUNDS` says how many.
 
 mod bank;
+mod full;
+mod torn;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use super::harness::*;
-use bank::{Bank, Stop};
+use bank::{Bank, Posted, Stop};
 
 /// How many rounds when nobody says so.
 const ROUNDS: usize = 112;
@@ -169,28 +171,36 @@ impl Town {
             let again = self.send_again(&key, &told);
             self.told.insert(key, again);
         }
-        for (key, (times, _)) in self.bank.posted() {
-            assert_eq!(times, 1, "{key} was posted {times} times");
-        }
+        self.nothing_is_posted_twice();
         let unknown = self.told.values().filter(|told| **told == Told::Unknown).count();
         let line = format!("tollgate_store_unknown {unknown}\n");
         assert!(self.gateway.metrics().contains(&line), "not {line}");
     }
 
+    fn nothing_is_posted_twice(&self) {
+        for (key, (times, _)) in self.bank.posted() {
+            assert!(times == 1, "{key} was posted {times} times");
+        }
+    }
+
     /// Sends a payment again that was told of so; what is told now, which must be true and will not change.
     fn send_again(&self, key: &str, told: &Told) -> Told {
         let answer = self.send(key);
-        let posted = self.bank.posted().remove(key);
-        let name = |posted: Option<(usize, String)>| posted.map(|(_, id)| id);
+        Self::is_true(key, told, &answer, &self.bank.posted())
+    }
+
+    /// What an answer says, which must be so by the ledger, and what was told before if anything was.
+    fn is_true(key: &str, told: &Told, answer: &Answer, posted: &Posted) -> Told {
+        let name = posted.get(key).map(|(_, id)| id);
         let now = match (answer.status, told) {
             (201, Told::Nothing) => {
                 let id = answer.json()["transaction_id"].as_str().unwrap().to_owned();
-                assert_eq!(name(posted).as_ref(), Some(&id), "{key} is done");
+                assert_eq!(name, Some(&id), "{key} is done");
                 Told::Done(id)
             }
             (409, _) if answer.error() == "duplicate_request" => {
                 let id = answer.field("x-original-transaction-id").unwrap().to_owned();
-                assert_eq!(name(posted).as_ref(), Some(&id), "{key} is a duplicate");
+                assert_eq!(name, Some(&id), "{key} is a duplicate");
                 Told::Done(id)
             }
             (409, Told::Nothing | Told::Unknown) if answer.error() == "outcome_unknown" => Told::Unknown,
@@ -405,8 +415,10 @@ fn s1_8_a_payment_is_posted_once_whatever_crashes() {
         *count.entry(moment).or_default() += 1;
     }
     // Nothing that was ever promised has changed since.
+    town.token = town.gateway.token(&claims(&["finance_admin"]));
+    let posted = town.bank.posted();
     for (key, told) in &town.told {
-        assert_eq!(town.send_again(key, told), *told);
+        assert_eq!(Town::is_true(key, told, &town.send(key), &posted), *told);
     }
     let of = |kind: fn(&Told) -> bool| town.told.values().filter(|told| kind(told)).count();
     let (done, unknown) = (
@@ -418,4 +430,19 @@ fn s1_8_a_payment_is_posted_once_whatever_crashes() {
         town.told.len()
     );
     assert!(done > 0 && unknown > 0);
+}
+
+/// The same checks, and a store that forgets.
+#[test]
+#[should_panic(expected = "k1 was posted 2 times")]
+fn a_payment_that_is_posted_twice_is_noticed() {
+    let mut town = Town::new();
+    town.token = town.gateway.token(&claims(&["finance_admin"]));
+    let key = town.key();
+    assert_eq!(town.send(&key).status, 201);
+    town.gateway.kill();
+    fs::remove_dir_all(town.gateway.path("state")).unwrap();
+    town.gateway.launch();
+    town.send_again(&key, &Told::Nothing);
+    town.nothing_is_posted_twice();
 }
