@@ -17,7 +17,7 @@ pub enum StoreFault {
         /// What this version writes.
         known: u64,
     },
-    /// The file is not as it was written. It is left as it is: a copy of it may tell which payments were made.
+    /// The file is not as it was written. It stays where it is: a copy of it may tell which payments were made.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
     /// The folder or the file cannot be made, locked or read.
@@ -56,8 +56,8 @@ impl StoreFault {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Corrupt(_) => {
-                "; `keys.redb` is left as it is: keep it, put a backup of it in its place if there is one (`tollgate \
-                 idempotency backup` makes them), and compare with the backend what was done since, for that would be done again"
+                "; keep `keys.redb`, put a backup in its place if there is one (`tollgate idempotency backup` makes them), and \
+                 compare with the backend what was done since, for that would be done again"
             }
             Self::NoRoom => "; make room on its disk",
             _ => "",

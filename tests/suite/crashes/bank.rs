@@ -17,7 +17,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::{env, fs, thread};
 
-use crate::harness::{DEADLINE, answer};
+use crate::harness::{DEADLINE, answer, wait_for};
 
 const LEDGER: &str = "TOLLGATE_CRASH_LEDGER";
 const PORT: &str = "TOLLGATE_CRASH_PORT";
@@ -160,7 +160,14 @@ fn process() {
     let (Ok(ledger), Ok(port)) = (env::var(LEDGER), env::var(PORT)) else {
         return;
     };
-    let listener = TcpListener::bind(("127.0.0.1", port.parse().unwrap())).unwrap();
+    let port: u16 = port.parse().unwrap();
+    // Somebody who looks for a free port may have it for a moment.
+    let mut listener = None;
+    wait_for("the port of the bank", || {
+        listener = TcpListener::bind(("127.0.0.1", port)).ok();
+        listener.is_some()
+    });
+    let listener = listener.unwrap();
     let gate = Arc::new(Gate::default());
     let ledger = fs::File::options().create(true).append(true).open(ledger).unwrap();
     let ledger = Arc::new(ledger);

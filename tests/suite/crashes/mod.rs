@@ -393,7 +393,7 @@ impl Clog {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
         listener.set_reuse_address(true).unwrap();
-        listener.bind(&address.into()).unwrap();
+        wait_for("the port of the bank", || listener.bind(&address.into()).is_ok());
         listener.listen(0).unwrap();
         let patience = Duration::from_millis(100);
         let waiting = std::iter::from_fn(|| TcpStream::connect_timeout(&address, patience).ok()).collect();
