@@ -3,7 +3,7 @@
 //!
 //! A payment is two things on disk: its key before it is sent, its outcome before it is answered. Clients wait for both,
 //! one payment after the other, as they do behind the gateway. It is measured with few keys in the store and with many:
-//! `TOLLGATE_BENCH_KEYS`, a million unless told otherwise.
+//! `TOLLGATE_BENCH_KEYS`; unless told, a million or what can be put there in [`FILL`].
 //!
 //! Writes `target/bench/store.md`. `TOLLGATE_BENCH_FOLDER` is where the files go; beside the build, if absent.
 
@@ -32,6 +32,9 @@ const FEW: u64 = 10;
 
 /// How many are many.
 const MANY: u64 = 1_000_000;
+
+/// How long the store is filled, unless it is said with how many.
+const FILL: Duration = Duration::from_secs(120);
 
 /// Clients while the store is filled: what one commit takes.
 const FILLERS: usize = 256;
@@ -69,20 +72,20 @@ fn run() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
     fs::create_dir_all(&root)?;
     let place = std::env::var_os("TOLLGATE_BENCH_FOLDER").map_or_else(|| root.clone(), PathBuf::from);
-    let many = match std::env::var("TOLLGATE_BENCH_KEYS") {
-        Ok(many) => many.parse().context("`TOLLGATE_BENCH_KEYS`")?,
-        Err(_) => MANY,
+    let (many, time) = match std::env::var("TOLLGATE_BENCH_KEYS") {
+        Ok(many) => (many.parse().context("`TOLLGATE_BENCH_KEYS`")?, Duration::MAX),
+        Err(_) => (MANY, FILL),
     };
     let folder = place.join(format!("store-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
-    let measured = measure(&folder, many);
+    let measured = measure(&folder, many, time);
     fs::remove_dir_all(&folder)?;
     let report = measured?;
     print!("{report}");
     fs::write(root.join("store.md"), report).context("store.md")
 }
 
-fn measure(folder: &Path, many: u64) -> Result<String> {
+fn measure(folder: &Path, many: u64, time: Duration) -> Result<String> {
     let mut report = String::from(
         "| | clients | payments/s | of the bare loop | commits/s | median | 99 % |\n|---|--:|--:|--:|--:|--:|--:|\n",
     );
@@ -103,7 +106,8 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
     let next = Arc::new(AtomicU64::new(0));
     for keys in [FEW, many] {
         let from = Instant::now();
-        fill(&store, &next, keys)?;
+        fill(&store, &next, keys, time)?;
+        let keys = next.load(Ordering::Relaxed);
         eprintln!("{keys} keys after {:.1} s", from.elapsed().as_secs_f64());
         for (clients, bare) in CLIENTS.into_iter().zip(&bare) {
             let figures = pay(&store, &next, clients, MEASURE, u64::MAX)?;
@@ -159,11 +163,11 @@ fn bare_loop(path: &Path, clients: usize) -> Result<Figures> {
 }
 
 /// Puts finished payments into the store until it holds so many.
-fn fill(store: &Store, next: &Arc<AtomicU64>, keys: u64) -> Result<()> {
+fn fill(store: &Store, next: &Arc<AtomicU64>, keys: u64, time: Duration) -> Result<()> {
     let missing = keys.saturating_sub(next.load(Ordering::Relaxed));
     if missing > 0 {
         let clients = FILLERS.min(usize::try_from(missing)?);
-        pay(store, next, clients, Duration::MAX, keys)?;
+        pay(store, next, clients, time, keys)?;
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The embedded store: one file, one writer, three tables.
 //!
-//! `records` has a record per key. `deadlines` has the same keys by the time from which they may be swept, with what
-//! never may (running, unknown) at the end of time; so neither sweeping nor listing scans. `facts` has the format and
-//! the latest time seen.
+//! `open` has what runs and what is unknown, `records` what is finished, and `deadlines` the keys of the latter by the time
+//! from which they may be swept; so neither sweeping nor listing scans. `facts` has the format and the latest time seen.
+//!
+//! Keys are hashes, so each finished one is written somewhere else in a large table. The open ones are few and lie together:
+//! a reservation costs the disk a page or two, however many keys there are.
 //!
 //! Commits are in two phases: a root is written and synced before it becomes the one in force. With one phase a damaged
 //! page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with the
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
-use super::file::{self, DEADLINES, FACTS, LATEST, RECORDS};
+use super::file::{self, DEADLINES, FACTS, LATEST, OPEN, RECORDS};
 use super::listing::{self, Filter, Page};
 use super::snapshot::Snapshot;
 use crate::ledger::{
@@ -211,7 +213,7 @@ impl Embedded {
             work.sweep(now)?;
             work.remember_latest(self.latest)?;
         }
-        let (latest, keys, unknown) = (work.latest, work.records.len()?, work.unknown);
+        let (latest, keys, unknown) = (work.latest, work.keys()?, work.unknown);
         drop(work);
         if committed {
             write.commit()?;
@@ -227,6 +229,7 @@ impl Embedded {
 struct Work<'t> {
     database: &'t Database,
     records: Table<'t, &'static [u8; 32], &'static [u8]>,
+    open: Table<'t, &'static [u8; 32], &'static [u8]>,
     deadlines: Table<'t, &'static [u8; 40], ()>,
     facts: Table<'t, &'static str, u64>,
     latest: Latest,
@@ -241,6 +244,7 @@ impl<'t> Work<'t> {
         Ok(Self {
             database: &engine.database,
             records: write.open_table(RECORDS)?,
+            open: write.open_table(OPEN)?,
             deadlines: write.open_table(DEADLINES)?,
             facts: write.open_table(FACTS)?,
             latest: engine.latest,
@@ -266,7 +270,7 @@ impl<'t> Work<'t> {
             Request::Settle { reserved, settlement } => self.settle(reserved, settlement.clone()),
             Request::Show { key } => Ok(Answer::Shown(self.read(key)?)),
             Request::List { filter, after, now } => {
-                listing::page(&self.records, &self.deadlines, filter, *after, *now).map(Answer::Listed)
+                listing::page(&self.open, &self.records, filter, *after, *now).map(Answer::Listed)
             }
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, ruling, now } => {
@@ -289,7 +293,7 @@ impl<'t> Work<'t> {
         if verdict != Verdict::Proceed {
             return Ok(Answer::Refused(verdict));
         }
-        if existing.is_none() && self.records.len()? >= self.max_keys {
+        if existing.is_none() && self.keys()? >= self.max_keys {
             return Ok(Answer::Full);
         }
         self.apply(&key, existing.as_ref(), Change::Write(record.clone()))?;
@@ -347,30 +351,46 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
+    fn keys(&self) -> Result<u64, StoreFault> {
+        Ok(self.records.len()? + self.open.len()?)
+    }
+
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
-        listing::read(&self.records, key)
+        let found = match self.open.get(key.as_bytes())? {
+            Some(found) => Some(found),
+            None => self.records.get(key.as_bytes())?,
+        };
+        found
+            .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
+            .transpose()
     }
 
     fn apply(&mut self, key: &RecordKey, existing: Option<&Record>, change: Change) -> Result<(), StoreFault> {
         self.changed = true;
         if let Some(existing) = existing {
-            self.deadlines
-                .remove(&file::deadline(existing.deadline(), key.as_bytes()))?
-                .ok_or_else(|| damaged(key))?;
-            self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+            self.remove(key, existing)?;
         }
-        match change {
-            Change::Write(record) => {
-                self.unknown += u64::from(is_unknown(&record));
-                self.records.insert(key.as_bytes(), record.encode().as_slice())?;
-                self.deadlines
-                    .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
-            }
-            Change::Forget => {
-                self.records.remove(key.as_bytes())?;
-            }
+        let Change::Write(record) = change else { return Ok(()) };
+        self.unknown += u64::from(is_unknown(&record));
+        if record.is_done() {
+            self.records.insert(key.as_bytes(), record.encode().as_slice())?;
+            self.deadlines
+                .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
+        } else {
+            self.open.insert(key.as_bytes(), record.encode().as_slice())?;
         }
         Ok(())
+    }
+
+    fn remove(&mut self, key: &RecordKey, existing: &Record) -> Result<(), StoreFault> {
+        self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+        let was_there = if existing.is_done() {
+            let deadline = file::deadline(existing.deadline(), key.as_bytes());
+            self.deadlines.remove(&deadline)?.is_some() && self.records.remove(key.as_bytes())?.is_some()
+        } else {
+            self.open.remove(key.as_bytes())?.is_some()
+        };
+        if was_there { Ok(()) } else { Err(damaged(key)) }
     }
 }
 

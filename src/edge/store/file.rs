@@ -1,7 +1,7 @@
 //! The file of the embedded store: made, locked, verified, and taken over from an earlier life.
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
+    AccessGuard, Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction,
 };
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
@@ -11,7 +11,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::StoreFault;
-use super::embedded::is_unknown;
 use super::faults::is_want_of_room;
 use crate::ledger::{Latest, Record, RecordKey};
 
@@ -38,8 +37,12 @@ const LOCK: &str = "lock";
 const MARK: &[u8] =
     b"There is a store in this folder. Without keys.redb, put a backup there, or remove the folder to begin anew.\n";
 
-/// The layout of the tables and records. 1: records without owners, which are still read.
-const FORMAT_KNOWN: u64 = 2;
+/// The layout of the tables and records. 1: records without owners; 2: what is open among what is finished. Both are still
+/// read.
+const FORMAT_KNOWN: u64 = 3;
+
+/// The newest layout in which what is open is among what is finished.
+const FORMAT_MIXED: u64 = 2;
 
 /// The oldest layout that is read.
 const FORMAT_OLDEST: u64 = 1;
@@ -47,7 +50,11 @@ const FORMAT_OLDEST: u64 = 1;
 /// Memory for pages of the file, bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// What is finished.
 pub(super) const RECORDS: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("records");
+/// What runs, and what is unknown.
+pub(super) const OPEN: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("open");
+/// When what is finished may be swept.
 pub(super) const DEADLINES: TableDefinition<'static, &'static [u8; 40], ()> = TableDefinition::new("deadlines");
 pub(super) const FACTS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("facts");
 /// The fact that says which layout the tables have.
@@ -161,6 +168,7 @@ pub(super) fn initialise(database: &Database) -> Result<(), StoreFault> {
         facts.insert(FORMAT, FORMAT_KNOWN)?;
         facts.insert(LATEST, 0)?;
         write.open_table(RECORDS)?;
+        write.open_table(OPEN)?;
         write.open_table(DEADLINES)?;
     }
     Ok(write.commit()?)
@@ -196,33 +204,45 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     let write = begin(database)?;
     // Before any other table is touched: a newer version may have other ones.
     let (format, latest) = read_facts(&write)?;
-    let mut unknown = 0;
-    let (keys, orphans) = {
+    let (keys, unknown, orphans) = {
         let mut records = write.open_table(RECORDS)?;
-        let deadlines = write.open_table(DEADLINES)?;
+        let mut deadlines = write.open_table(DEADLINES)?;
+        let mut open = write.open_table(OPEN)?;
         let mut orphans = Vec::new();
         for entry in records.iter()? {
-            let (key, bytes) = entry?;
-            let key = RecordKey::from_bytes(*key.value());
-            let record =
-                Record::decode(bytes.value()).map_err(|fault| StoreFault::Corrupt(format!("record {key}: {fault}")))?;
+            let (key, record) = decoded(&entry?)?;
             if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
                 return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
             }
-            let orphan = record.clone().orphaned();
-            unknown += u64::from(is_unknown(&orphan));
-            if orphan != record {
-                orphans.push((key, orphan));
+            if !record.is_done() {
+                if format > FORMAT_MIXED {
+                    return Err(StoreFault::Corrupt(format!("record {key} is not finished")));
+                }
+                orphans.push((key, record.orphaned()));
             }
         }
         if records.len()? != deadlines.len()? {
             return Err(StoreFault::Corrupt("a deadline has no record".to_owned()));
         }
-        // Neither a running nor an unknown record has an end, so the deadlines stay as they are.
         for (key, orphan) in &orphans {
-            records.insert(key.as_bytes(), orphan.encode().as_slice())?;
+            records.remove(key.as_bytes())?;
+            deadlines.remove(&deadline(orphan.deadline(), key.as_bytes()))?;
         }
-        (records.len()?, orphans.len())
+        for entry in open.iter()? {
+            let (key, record) = decoded(&entry?)?;
+            if record.is_done() || records.get(key.as_bytes())?.is_some() {
+                return Err(StoreFault::Corrupt(format!("record {key} is finished, and is not")));
+            }
+            let orphan = record.clone().orphaned();
+            if orphan != record {
+                orphans.push((key, orphan));
+            }
+        }
+        for (key, orphan) in &orphans {
+            open.insert(key.as_bytes(), orphan.encode().as_slice())?;
+        }
+        // Nothing runs any more.
+        (records.len()? + open.len()?, open.len()?, orphans.len())
     };
     if format < FORMAT_KNOWN {
         // So that a version which does not know these records says so instead of calling the file damaged.
@@ -234,6 +254,17 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
         write.commit()?;
     }
     Ok(Adopted { latest, keys, unknown })
+}
+
+/// A record and its key.
+fn decoded(
+    (key, bytes): &(AccessGuard<'_, &'static [u8; 32]>, AccessGuard<'_, &'static [u8]>),
+) -> Result<(RecordKey, Record), StoreFault> {
+    let key = RecordKey::from_bytes(*key.value());
+    match Record::decode(bytes.value()) {
+        Ok(record) => Ok((key, record)),
+        Err(fault) => Err(StoreFault::Corrupt(format!("record {key}: {fault}"))),
+    }
 }
 
 /// The format and the latest time seen.

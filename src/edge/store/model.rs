@@ -259,10 +259,10 @@ impl World {
         if suspended {
             self.doubt();
         }
-        if answer.is_none() && expected == "granted" && wait(self.store.show(key(of))).unwrap().is_some() {
-            // The commit was on disk though it failed; or an expired record is still there.
-            let was_done = matches!(self.known.get(&of), Some(Known::Done { .. }));
-            if !was_done {
+        if answer.is_none() && expected == "granted" {
+            // The commit may be on disk though it failed. What was finished long ago may still be there, too.
+            let record = wait(self.store.show(key(of))).unwrap();
+            if record.is_some_and(|record| !record.is_done()) {
                 self.known.insert(of, Known::Doubt(0));
             }
         }

@@ -6,7 +6,7 @@
 //!
 //! | line in | |
 //! |---|---|
-//! | `stop received`, `stop posted`, `stop half` | the next request stops there: before it is posted, after, or with half of its answer sent |
+//! | `stop received KEY`, `stop posted KEY`, `stop half KEY` | the request with this key stops there: before it is posted, after, or with half of its answer sent |
 //! | `go` | whatever stopped goes on |
 
 use std::collections::BTreeMap;
@@ -112,8 +112,9 @@ impl Bank {
         self.port
     }
 
-    pub fn stop_next(&mut self, stop: Stop) {
-        self.order(&format!("stop {}", stop.name()));
+    /// A request that an earlier gateway had sent may still come first, so it is said which is meant.
+    pub fn stop_at(&mut self, stop: Stop, key: &str) {
+        self.order(&format!("stop {} {key}", stop.name()));
         self.hear("armed");
     }
 
@@ -181,7 +182,7 @@ fn process() {
     });
     for line in std::io::stdin().lines().map_while(Result::ok) {
         match line.split_once(' ') {
-            Some(("stop", name)) => gate.arm(name),
+            Some(("stop", order)) => gate.arm(order),
             _ => gate.open(),
         }
     }
@@ -195,15 +196,16 @@ fn say(line: &str) {
 /// Where requests stop.
 #[derive(Default)]
 struct Gate {
-    /// Where the next request stops, and how often the gate was opened.
-    state: Mutex<(Option<Stop>, usize)>,
+    /// Where which request stops, and how often the gate was opened.
+    state: Mutex<(Option<(Stop, String)>, usize)>,
     opened: Condvar,
 }
 
 impl Gate {
-    fn arm(&self, name: &str) {
+    fn arm(&self, order: &str) {
+        let (name, key) = order.split_once(' ').unwrap();
         let stop = Stop::ALL.iter().find(|(own, _)| *own == name).unwrap().1;
-        self.state.lock().unwrap().0 = Some(stop);
+        self.state.lock().unwrap().0 = Some((stop, key.to_owned()));
         say("armed");
     }
 
@@ -215,9 +217,13 @@ impl Gate {
     }
 
     /// Stops here if that was ordered.
-    fn pass(&self, here: Stop) {
+    fn pass(&self, here: Stop, key: &str) {
         let mut state = self.state.lock().unwrap();
-        if state.0 != Some(here) {
+        if state
+            .0
+            .as_ref()
+            .is_none_or(|(stop, of)| (*stop, of.as_str()) != (here, key))
+        {
             return;
         }
         state.0 = None;
@@ -233,19 +239,19 @@ fn serve(mut stream: TcpStream, mut ledger: &fs::File, gate: &Gate) {
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     while let Some(key) = request(&mut reader) {
-        gate.pass(Stop::Received);
+        gate.pass(Stop::Received, &key);
         let id = format!("T-{key}-{:08x}", std::process::id());
         // One write, and on disk before the answer.
         ledger.write_all(format!("{key} {id}\n").as_bytes()).unwrap();
         ledger.sync_data().unwrap();
-        gate.pass(Stop::Posted);
+        gate.pass(Stop::Posted, &key);
         let body = format!(r#"{{"transaction_id":"{id}"}}"#);
         let answer = answer("201 Created", "application/json", &body);
         let (head, tail) = answer.as_bytes().split_at(answer.len() - body.len() / 2);
         if stream.write_all(head).is_err() {
             return;
         }
-        gate.pass(Stop::Half);
+        gate.pass(Stop::Half, &key);
         if stream.write_all(tail).is_err() {
             return;
         }

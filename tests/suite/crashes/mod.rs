@@ -258,7 +258,7 @@ impl Town {
 
     fn kill_when_stopped(&mut self, stop: Stop) -> Heard {
         let key = self.key();
-        self.bank.stop_next(stop);
+        self.bank.stop_at(stop, &key);
         let mut client = self.begin(&key);
         self.bank.wait_for(stop);
         self.gateway.kill();
@@ -360,7 +360,7 @@ impl Town {
 
     fn kill_the_bank(&mut self, stop: Stop) -> Heard {
         let key = self.key();
-        self.bank.stop_next(stop);
+        self.bank.stop_at(stop, &key);
         let mut client = self.begin(&key);
         self.bank.wait_for(stop);
         self.bank.kill();
