@@ -34,7 +34,7 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
-bench: ## measure against HAProxy and nginx, about two minutes; writes target/bench/report.md
+bench: ## measure against HAProxy and nginx, and the store, about five minutes; writes target/bench/*.md
 	$(CARGO) bench $(LOCKED) --bench policy
 	$(CARGO) bench $(LOCKED) --bench gateway
 	$(CARGO) bench $(LOCKED) --bench store
