@@ -101,14 +101,16 @@ impl World {
         self.now
     }
 
+    fn is_gone(&self, of: usize) -> bool {
+        let record = wait(self.store.show(key(of))).unwrap();
+        record.is_none_or(|record| record.is_expired(self.now))
+    }
+
     fn expected(&self, of: usize, by: u8) -> &'static str {
         match self.known.get(&of) {
             None => "granted",
-            // Its time was over by the latest clock, so it may have been swept before the clock went back.
-            Some(Known::Done { until, .. }) if self.latest >= *until && wait(self.store.show(key(of))) == Ok(None) => {
-                "granted"
-            }
-            Some(Known::Done { until, .. }) if self.now >= *until => "granted",
+            // It is kept at least so long by the clock that it ended by; longer if a later one was seen and not forgotten.
+            Some(Known::Done { until, .. }) if self.now.max(self.latest) >= *until && self.is_gone(of) => "granted",
             Some(Known::Running(first) | Known::Doubt(first) | Known::Done { by: first, .. }) if *first != by => {
                 "reused"
             }
@@ -150,7 +152,7 @@ impl World {
         if let (Ok(()) | Err(StoreFault::NoRoom), Some(Known::Running(by) | Known::Doubt(by))) =
             (&settled, self.known.get(&of).copied())
         {
-            let until = self.latest + KEEP;
+            let until = now + KEEP;
             self.known.insert(of, Known::Done { by, until });
         }
         Some(settled)
@@ -235,14 +237,14 @@ impl World {
         if free {
             self.known.remove(&of);
         } else {
-            let until = self.latest + KEEP;
+            let until = now + KEEP;
             self.known.insert(of, Known::Done { by, until });
         }
     }
 
     fn fill(&mut self, steps: u64, of: usize, ends: usize) {
-        self.disk.is_full_after(steps);
         let expected = self.expected(of, 0);
+        self.disk.is_full_after(steps);
         let answer = self.request(of, 0);
         assert!(answer.is_none_or(|answer| answer == expected), "{answer:?}");
         // Only what holds by itself: a stale reservation has nothing to say.
