@@ -56,7 +56,7 @@ pub enum StartFault {
     #[error("audit log: {0}")]
     Audit(#[from] JournalFault),
     /// The store cannot be opened.
-    #[error("state: {0}")]
+    #[error("state: {0}{advice}", advice = .0.advice())]
     Store(#[from] StoreFault),
     /// The list of revoked tokens cannot be read.
     #[error("state: {0}")]

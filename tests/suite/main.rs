@@ -21,6 +21,7 @@ mod cli;
 mod codings;
 mod compression;
 mod conditions;
+mod crashes;
 mod demo;
 mod dryruns;
 mod headers;
