@@ -32,6 +32,7 @@ mod roles;
 mod routes;
 pub mod schema;
 mod shape;
+mod store_keys;
 mod syntax;
 #[cfg(test)]
 mod tests;

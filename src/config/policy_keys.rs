@@ -168,7 +168,7 @@ pub(super) static METHOD: Words = words(
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
 static COMPRESS: Words = words("coding", &["zstd", "br", "gzip"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
-static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
+static ON_DUPLICATE: Words = words("setting", &["conflict", "replay"], &[]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
 pub(super) static MATCH: Words = words("way to match", &["exact"], &[]);
 /// A whole file; the files of a folder are merged.
@@ -210,6 +210,11 @@ pub(super) static POLICY: Section = Section {
             "field_keys",
             Shape::Named(&KEY_NAME, &Shape::Section(&FIELD_KEY)),
             "Secrets for fields that are hashed or encrypted.",
+        ),
+        optional(
+            "store_keys",
+            Shape::Some(&Shape::Text(&FILE)),
+            "Files with 32 random bytes each. The first seals answers that the store keeps, every one opens them.",
         ),
         optional(
             "allow_from",
@@ -570,7 +575,7 @@ pub(super) static IDEMPOTENCY: Section = Section {
         optional(
             "on_duplicate",
             Shape::Word(&ON_DUPLICATE),
-            "What a second request with the key gets. Default: conflict.",
+            "What a second request with the key gets: its transaction id, or the first answer once more (replay: up to 64 KiB, sealed with store_keys). Default: conflict.",
         ),
         optional(
             "wait",

@@ -56,7 +56,7 @@ fn route(
     let scope = own.text("scope");
     access(own, scope, public, known.grants, problems);
     let jurisdiction = modules::jurisdiction(own, known, problems);
-    let idempotency = idempotency(own);
+    let idempotency = idempotency(own, known, problems);
     if public {
         public_route(own, outer, problems);
     }
@@ -136,10 +136,9 @@ fn public_route(own: &Fields<'_>, outer: Option<&Jurisdiction>, problems: &mut P
     }
 }
 
-fn idempotency(own: &Fields<'_>) -> Option<Idempotency> {
+fn idempotency(own: &Fields<'_>, known: &Known<'_>, problems: &mut Problems) -> Option<Idempotency> {
     let own = own.section("idempotency", &IDEMPOTENCY)?;
-    // `conflict` is the one answer to a duplicate that there is.
-    let _ = own.text("on_duplicate");
+    let replay = own.text("on_duplicate").filter(|text| text.text == "replay");
     Some(Idempotency {
         required: own.flag("required").unwrap_or(true),
         transaction_id: own
@@ -147,6 +146,7 @@ fn idempotency(own: &Fields<'_>) -> Option<Idempotency> {
             .and_then(|text| values::transaction_id(text.text).ok()),
         keep: own.duration("keep").unwrap_or(DEFAULT_KEEP),
         wait: own.duration("wait"),
+        replay: replay.and_then(|text| known.store_keys.needed(text.at, "`replay`", problems)),
     })
 }
 

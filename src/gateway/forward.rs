@@ -13,6 +13,7 @@ use super::balances::Lookup;
 use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
+use super::kept;
 use super::refusal::Refusal;
 use super::rehearse::Earnest;
 use super::tag::Tags;
@@ -23,7 +24,7 @@ use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
-use crate::ledger::is_transaction_id;
+use crate::ledger::{StoreKeys, is_transaction_id};
 use crate::policy::Permit;
 use crate::policy::parts::TransactionId;
 use crate::reason::Reason;
@@ -117,8 +118,8 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         None => exchange.send(request).await,
         Some(reservation) => {
             // Carried to its end although the client may hang up meanwhile: the outcome must be known.
-            let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-            tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
+            let remember = Remember::of(permit);
+            tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, remember, head)))
                 .await
                 .unwrap_or_else(|_| Err(Reason::Internal.into()))
         }
@@ -194,6 +195,23 @@ fn one_cookie_field(fields: &mut HeaderMap) {
     }
 }
 
+/// What is remembered of the answer to a keyed write.
+struct Remember {
+    transaction_id: Option<TransactionId>,
+    /// All of it, sealed with these.
+    whole: Option<Arc<StoreKeys>>,
+}
+
+impl Remember {
+    fn of(permit: &Permit) -> Self {
+        let rules = permit.idempotency();
+        Self {
+            transaction_id: rules.and_then(|rules| rules.transaction_id.clone()),
+            whole: rules.and_then(|rules| rules.replay.clone()),
+        }
+    }
+}
+
 /// One request at one backend.
 struct Exchange {
     shared: Arc<Shared>,
@@ -237,7 +255,7 @@ impl Exchange {
         self,
         request: Request<Payload>,
         reservation: Reservation,
-        find: Option<TransactionId>,
+        remember: Remember,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
         let sent = self.backend.send(self.worker, request).await;
@@ -266,22 +284,26 @@ impl Exchange {
             }
         };
         lease.keep();
-        let id = find
+        let id = remember
+            .transaction_id
             .zip(whole.as_ref())
             .and_then(|(find, whole)| transaction_id(&find, &head.headers, whole, limit));
+        let status = head.status;
+        ours(&mut head);
+        let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let whole = whole.map(|bytes| if bodiless { Bytes::new() } else { bytes });
+        let kept = remember
+            .whole
+            .zip(whole.as_ref())
+            .and_then(|(keys, whole)| kept::seal(&keys, &reservation, status, &head.headers, whole));
         reservation
-            .complete(head.status.as_u16(), id, super::unix_now())
+            .complete_with(status.as_u16(), id, kept, super::unix_now())
             .await
             .map_err(|fault| Refusal::because(Reason::StoreUnavailable, fault.to_string()))?;
-        ours(&mut head);
-        let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match whole {
             Some(bytes) => Ok(Reply {
                 head,
-                body: ReplyBody::Whole {
-                    bytes: if bodiless { Bytes::new() } else { bytes },
-                    limit,
-                },
+                body: ReplyBody::Whole { bytes, limit },
                 patience: self.backend.rules().timeout,
             }),
             None => Err(Reason::AnswerTooLarge.into()),

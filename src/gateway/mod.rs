@@ -12,6 +12,7 @@ mod decode;
 mod forward;
 mod guard;
 mod identify;
+mod kept;
 mod mask;
 mod normalize;
 pub mod offline;
@@ -58,7 +59,7 @@ use balances::Asker;
 use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
-use guard::guard;
+use guard::{Next, guard};
 use identify::identify;
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
@@ -246,7 +247,7 @@ impl Gateway {
                 return Box::pin(rehearsal.answer(&permit, body, asker, line)).await;
             }
         };
-        let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
+        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
         let view = permit
             .mask(
@@ -259,17 +260,25 @@ impl Gateway {
         let method = call.method.clone();
         let wish = Wish::of(&call.headers, &permit);
         let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
-        let outgoing = Outgoing {
-            sent: Sent::Earnest(earnest),
-            host,
-            arrival,
-            caller: caller.as_ref(),
-            permit: &permit,
-            view: view.as_ref(),
-            tags: &tags,
-            turn,
+        let reply = match next {
+            Next::Send(turn) => {
+                let outgoing = Outgoing {
+                    sent: Sent::Earnest(earnest),
+                    host,
+                    arrival,
+                    caller: caller.as_ref(),
+                    permit: &permit,
+                    view: view.as_ref(),
+                    tags: &tags,
+                    turn,
+                };
+                forward(&self.shared, self.worker, outgoing).await?
+            }
+            Next::Repeat(reply) => {
+                line.repeats();
+                *reply
+            }
         };
-        let reply = forward(&self.shared, self.worker, outgoing).await?;
         let reader = Reader {
             method: &method,
             permit: &permit,

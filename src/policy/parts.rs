@@ -13,7 +13,7 @@ use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
 use crate::ledger::schema::{Fault, Schema};
-use crate::ledger::{Deltas, EntryRules};
+use crate::ledger::{Deltas, EntryRules, StoreKeys};
 use crate::masking::coding::Coding;
 use crate::masking::seal::FieldKey;
 use crate::masking::{Dialect, RowPath};
@@ -267,6 +267,9 @@ pub struct Idempotency {
     pub keep: Duration,
     /// How long a second request waits for a first one that still runs; absent: it is told so at once.
     pub wait: Option<Duration>,
+    /// Answers are kept, sealed with these, and given once more to a second request; absent: it is told what became of the
+    /// first.
+    pub replay: Option<Arc<StoreKeys>>,
 }
 
 /// Where a backend's answer has its transaction id.

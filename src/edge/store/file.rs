@@ -27,8 +27,8 @@ pub const BACKUP: &str = "backup.redb";
 /// Held locked by the process that has the folder.
 const LOCK: &str = "lock";
 
-/// The layout of the tables and records. 1: records without owners, which are still read.
-const FORMAT_KNOWN: u64 = 2;
+/// The layout of the tables and records. 1: records without owners; 2: without answers. Both are still read.
+const FORMAT_KNOWN: u64 = 3;
 
 /// The oldest layout that is read.
 const FORMAT_OLDEST: u64 = 1;
@@ -135,6 +135,8 @@ pub(super) struct Adopted {
     pub(super) keys: u64,
     /// How many of their outcomes are unknown.
     pub(super) unknown: u64,
+    /// How many bytes of answers are kept.
+    pub(super) answer_bytes: u64,
 }
 
 /// Verifies the format and every record of a database, and turns what ran into what is unknown.
@@ -148,6 +150,7 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     // Before any other table is touched: a newer version may have other ones.
     let (format, latest) = read_facts(&write)?;
     let mut unknown = 0;
+    let mut answer_bytes = 0;
     let (keys, orphans) = {
         let mut records = write.open_table(RECORDS)?;
         let deadlines = write.open_table(DEADLINES)?;
@@ -160,6 +163,7 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
             if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
                 return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
             }
+            answer_bytes += record.answer_bytes() as u64;
             let orphan = record.clone().orphaned();
             unknown += u64::from(is_unknown(&orphan));
             if orphan != record {
@@ -184,7 +188,12 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     } else {
         write.commit()?;
     }
-    Ok(Adopted { latest, keys, unknown })
+    Ok(Adopted {
+        latest,
+        keys,
+        unknown,
+        answer_bytes,
+    })
 }
 
 /// The format and the latest time seen.

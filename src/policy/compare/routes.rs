@@ -348,6 +348,7 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
         transaction_id,
         keep,
         wait,
+        replay,
     } = after;
     match (before.required, required) {
         (false, true) => found.push((Effect::Narrows, "needs an idempotency key".into())),
@@ -365,6 +366,15 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
             Effect::Neutral,
             "waits otherwise for a first request that still runs".into(),
         ));
+    }
+    match (&before.replay, replay) {
+        // Whoever gets the answer again is the one who got it first, and sees of it what they may see now.
+        (None, Some(_)) => found.push((Effect::Neutral, "gives a repeated write its first answer again".into())),
+        (Some(_), None) => found.push((Effect::Neutral, "gives no first answer again".into())),
+        (Some(before), Some(after)) if before != after => {
+            found.push((Effect::Neutral, "seals kept answers with other keys".into()));
+        }
+        _ => {}
     }
     if before.transaction_id != *transaction_id {
         found.push((
