@@ -12,6 +12,7 @@ mod analysis;
 mod body_keys;
 mod class_keys;
 mod classes;
+mod concurrency;
 mod conditions;
 mod cors;
 mod dry_runs;

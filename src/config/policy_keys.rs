@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::body_keys::{CHARSET, CSV, JSON};
 use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
+use super::concurrency::CONCURRENCY;
 use super::cors::CORS;
 use super::dry_runs::DRY_RUN;
 use super::gateway_keys::RANGE;
@@ -13,7 +14,6 @@ use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
-    "concurrency",
     "fallback",
     "approval",
     "signature",
@@ -494,6 +494,11 @@ pub(super) static ROUTE: Section = Section {
             "idempotency",
             Shape::Section(&IDEMPOTENCY),
             "Keeps writes from happening twice.",
+        ),
+        optional(
+            "concurrency",
+            Shape::Section(&CONCURRENCY),
+            "Keeps writers from undoing each other's changes.",
         ),
         optional(
             "mode",

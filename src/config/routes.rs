@@ -3,6 +3,7 @@
 use http::Method;
 use std::collections::HashMap;
 
+use super::concurrency;
 use super::conditions;
 use super::dry_runs;
 use super::fields::{Fields, Text};
@@ -84,6 +85,7 @@ fn route(
         when,
         reads_body,
         idempotency,
+        concurrency: concurrency::read(own, known.store_keys, problems),
         dry_run: dry_runs::read(own, inputs, problems),
         mode: modules::mode(own, "the route", problems),
         rows,
@@ -183,10 +185,12 @@ fn reachable(own: &Fields<'_>, route: &Route, outer: Option<&Jurisdiction>, path
     {
         problems.warn(at, "`idempotency` has no meaning on a route that changes nothing");
     }
-    if let Some(at) = own.key("dry_run")
-        && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
-    {
-        problems.error(at, "`dry_run` has no meaning on a route that changes nothing");
+    for key in ["dry_run", "concurrency"] {
+        if let Some(at) = own.key(key)
+            && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
+        {
+            problems.error(at, format!("`{key}` has no meaning on a route that changes nothing"));
+        }
     }
 }
 

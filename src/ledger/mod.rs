@@ -30,6 +30,7 @@ pub mod schema;
 mod store_keys;
 #[cfg(test)]
 mod tests;
+mod version;
 
 use std::sync::Arc;
 
@@ -44,6 +45,7 @@ pub use owner::{MAX_OWNER_TEXT, Owner};
 pub use record::{MAX_TRANSACTION_ID, Record, RecordFault, State, is_transaction_id};
 pub use reserved::{Change, Latest, Reserved, Ruling, rule};
 pub use store_keys::{MAX_SEALED_ANSWER, MAX_STORE_KEYS, NotOpened, STORE_SECRET_BYTES, StoreKeys};
+pub use version::{IfMatch, MAX_TAGS, MAX_VERSION, NoTags, Version};
 
 /// What a key allows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -34,6 +34,7 @@ mod pipeline;
 mod rates;
 mod readers;
 mod reload;
+mod replays;
 mod requests;
 mod rows;
 mod scale;
