@@ -12,6 +12,7 @@ use super::identify::Identity;
 use super::kept;
 use super::refusal::{Original, Refusal};
 use super::rehearse::{self, Earnest};
+use super::versions::Condition;
 use crate::call::Call;
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::{Claim, Reservation, StoreFault};
@@ -29,6 +30,8 @@ pub(super) struct Turn {
     pub fault: Option<UploadFault>,
     /// The key's place in the store, on a keyed write.
     pub reservation: Option<Reservation>,
+    /// What must hold when it is sent.
+    pub condition: Option<Box<Condition>>,
 }
 
 /// What becomes of a request that may be sent.
@@ -47,20 +50,33 @@ pub(super) async fn guard(
     caller: Option<&Arc<Identity>>,
     permit: &Permit,
     body: Inbound,
+    condition: Result<Option<Box<Condition>>, Refusal>,
 ) -> Result<Next, Refusal> {
     let call = earnest.call();
     let (body, objection) = valid(call, permit, body).await?;
-    if let Some(objection) = objection {
-        let bytes = body.read().await?;
-        return unless_known(shared, call, caller, permit, &bytes, objection).await;
-    }
+    let condition = match (objection, condition) {
+        (None, Ok(condition)) => condition,
+        (Some(objection), _) | (None, Err(objection)) => {
+            let bytes = body.read().await?;
+            return unless_known(shared, call, caller, permit, &bytes, objection).await;
+        }
+    };
     let key = key(call, permit).inspect_err(|refusal| {
         if refusal.reason == Reason::IdempotencyKeyMissing {
             shared.metrics.idempotency("missing");
         }
     })?;
     let (Some((rules, key)), Some(caller)) = (key, caller) else {
-        return Ok(Next::Send(unguarded(body)));
+        return Ok(Next::Send(match condition {
+            None => unguarded(body),
+            // Nobody holds a lock while a client's body is on its way.
+            Some(condition) => Turn {
+                payload: whole(body.read().await?),
+                fault: None,
+                reservation: None,
+                condition: Some(condition),
+            },
+        }));
     };
     let bytes = body.read().await?;
     let named = Named::of(call, caller, permit, &key, &bytes);
@@ -84,6 +100,7 @@ pub(super) async fn guard(
                 payload: whole(bytes),
                 fault: None,
                 reservation: Some(reservation),
+                condition,
             }))
         }
         Claim::Refused(verdict) => known(shared, rules, &named, verdict),
@@ -146,7 +163,9 @@ async fn unless_known(
     let found = shared.store.show(named.record).await;
     let found = found.map_err(|fault| away(shared, &fault))?;
     match judge(found.as_ref(), &named.fingerprint, super::unix_now()) {
-        Verdict::Proceed | Verdict::Reused => Err(objection),
+        Verdict::Proceed => Err(objection),
+        // A body that is not as it must be may well be another than the first.
+        Verdict::Reused if objection.reason == Reason::SchemaViolation => Err(objection),
         verdict => known(shared, rules, &named, verdict),
     }
 }
@@ -180,6 +199,7 @@ fn unguarded(body: Inbound) -> Turn {
         payload,
         fault,
         reservation: None,
+        condition: None,
     }
 }
 

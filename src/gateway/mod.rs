@@ -13,6 +13,7 @@ mod forward;
 mod guard;
 mod identify;
 mod kept;
+mod lookup;
 mod mask;
 mod normalize;
 pub mod offline;
@@ -25,6 +26,7 @@ mod request_id;
 mod rules;
 mod source;
 mod tag;
+mod versions;
 mod view;
 
 use arc_swap::ArcSwap;
@@ -41,6 +43,7 @@ use crate::audit::Entry;
 use crate::config::AuditSync;
 use crate::edge::backend::Backend;
 use crate::edge::journal::Journal;
+use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
@@ -55,12 +58,12 @@ pub use rules::{IssuerKeys, Keys, Rules};
 pub use source::neighbourhood;
 
 use accept::accept;
-use balances::Asker;
 use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
 use guard::{Next, guard};
 use identify::identify;
+use lookup::Asker;
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
 use pace::Standing;
@@ -69,6 +72,7 @@ use refusal::{Refusal, last_bytes};
 use rehearse::Intent;
 use request_id::RequestIds;
 use tag::Tags;
+use versions::{Condition, Telling};
 use view::View;
 
 /// What all workers share.
@@ -92,6 +96,8 @@ pub struct Shared {
     pub journal: Journal,
     /// Idempotency keys.
     pub store: Store,
+    /// Resources that are being written.
+    pub locks: Locks,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -233,21 +239,21 @@ impl Gateway {
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
+        let asker = Asker {
+            shared: &self.shared,
+            worker: self.worker,
+            policy,
+            caller: caller.as_ref(),
+            arrival,
+            host: &host,
+        };
         let earnest = match Intent::of(call, target)? {
             Intent::Earnest(earnest) => earnest,
-            Intent::DryRun(rehearsal) => {
-                let asker = Asker {
-                    shared: &self.shared,
-                    worker: self.worker,
-                    policy,
-                    caller: caller.as_ref(),
-                    arrival,
-                    host: &host,
-                };
-                return Box::pin(rehearsal.answer(&permit, body, asker, line)).await;
-            }
+            Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
-        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
+        let condition = Condition::of(asker, &permit, earnest.call(), line);
+        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition).await?;
+        let told = Telling::of(asker, &permit, earnest.call(), line)?;
         line.permitted(&permit);
         let view = permit
             .mask(
@@ -259,7 +265,7 @@ impl Gateway {
         let call = earnest.call();
         let method = call.method.clone();
         let wish = Wish::of(&call.headers, &permit);
-        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
+        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers).of_version(told.is_some());
         let reply = match next {
             Next::Send(turn) => {
                 let outgoing = Outgoing {
@@ -271,6 +277,7 @@ impl Gateway {
                     view: view.as_ref(),
                     tags: &tags,
                     turn,
+                    told: told.as_ref(),
                 };
                 forward(&self.shared, self.worker, outgoing).await?
             }
@@ -278,6 +285,10 @@ impl Gateway {
                 line.repeats();
                 *reply
             }
+        };
+        let reply = match told {
+            None => reply,
+            Some(told) => Box::pin(told.tell(reply, limits.body_bytes)).await?,
         };
         let reader = Reader {
             method: &method,

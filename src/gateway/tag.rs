@@ -58,6 +58,15 @@ impl Tags {
         }
     }
 
+    /// The answer's tag is the version of a resource, which is to be named in `If-Match`: it is strong, though no two answers
+    /// may be the same bytes. What was read may be changed by it, and no part of an answer can be asked for by it.
+    pub(super) fn of_version(self, is_version: bool) -> Self {
+        Self {
+            weak: self.weak && !is_version,
+            ..self
+        }
+    }
+
     /// Puts the backend's own tags in place of those that the client holds.
     pub(super) fn ask(&self, fields: &mut HeaderMap) {
         if !self.viewed && !self.compresses {
@@ -165,6 +174,20 @@ impl Tags {
     }
 }
 
+/// What a tag of an answer says of its resource, without what was added for a view or a coding; none if nothing was.
+pub(super) fn unmarked(tag: &str) -> Option<&str> {
+    let (mark, version) = tag.split_once(BETWEEN)?;
+    let (view, coding) = match mark.split_once(CODED) {
+        Some((view, coding)) => (view, Some(coding)),
+        None => (mark, None),
+    };
+    let known = coding.is_none_or(|name| CODINGS.iter().any(|coding| coding.name() == name));
+    let is_view = view
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    (known && (is_view || (view.is_empty() && coding.is_some()))).then_some(version)
+}
+
 /// All values of a field as one list; none if it is absent. What is no text is no tag either.
 fn joined(fields: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = fields.get_all(name).iter().peekable();
@@ -215,11 +238,33 @@ mod tests {
     }
 
     #[test]
+    fn the_version_in_a_tag_is_found_whatever_was_added() {
+        for mark in ["", "v0a1b2c3dxo", "v"] {
+            for coding in [None, Some(Coding::Gzip), Some(Coding::Zstd), Some(Coding::Brotli)] {
+                let tags = tags(mark, true, coding, "");
+                let out = tags.ours("\"a.7\"", coding).unwrap();
+                let opaque = out.trim_matches('"');
+                let added = !mark.is_empty() || coding.is_some();
+                assert_eq!(unmarked(opaque), added.then_some("a.7"), "{out}");
+            }
+        }
+        for tag in ["7", "", ".7", "x.7", "v-lzma.7", "-.7", "v x.7"] {
+            assert_eq!(unmarked(tag), None, "{tag}");
+        }
+    }
+
+    #[test]
     fn a_tag_of_what_is_encrypted_is_weak() {
         let ours = Tags {
             weak: true,
             ..tags("vx", false, None, "")
         };
+        let version = Tags {
+            weak: true,
+            ..tags("vx", false, None, "")
+        }
+        .of_version(true);
+        assert_eq!(version.ours("\"abc\"", None).as_deref(), Some("\"vx.abc\""));
         for tag in ["\"abc\"", "W/\"abc\""] {
             let out = ours.ours(tag, None).unwrap();
             assert_eq!(out, "W/\"vx.abc\"");

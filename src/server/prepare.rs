@@ -11,6 +11,7 @@ use crate::config::{self, AuditTarget, Gateway as Settings, IssuerSource, KeySou
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
+use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::store::Store;
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
@@ -238,6 +239,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
+        locks: Locks::default(),
         metrics,
     };
     Ok(Prepared {
