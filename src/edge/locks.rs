@@ -9,15 +9,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
-/// Most resources that are locked at one time.
-pub const MAX_LOCKED: usize = 4096;
-
-/// Most writes that wait for one resource, beside the one that holds it. Their bodies are in memory.
+/// Most writes that wait for one resource, beside the one that holds it.
 pub const MAX_LOCK_WAITERS: usize = 64;
+
+/// Most writes that hold a lock or wait for one, so most resources that are locked. Their bodies are in memory.
+pub const MAX_LOCK_USERS: usize = 2048;
 
 /// The locks of a gateway. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Locks(Arc<Mutex<HashMap<Resource, Lock>>>);
+pub struct Locks(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    locks: HashMap<Resource, Lock>,
+    /// Of all of them.
+    users: usize,
+}
 
 /// What is locked: a backend, and the path of a resource in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,9 +46,9 @@ pub enum NotLocked {
     /// [`MAX_LOCK_WAITERS`] wait already.
     #[error("too many writes to the resource wait already")]
     TooManyWaiters,
-    /// [`MAX_LOCKED`] are locked already.
-    #[error("too many resources are locked already")]
-    TooManyResources,
+    /// [`MAX_LOCK_USERS`] hold locks or wait already.
+    #[error("too many writes hold locks or wait already")]
+    TooManyUsers,
 }
 
 /// A lock that is held until this is dropped.
@@ -85,34 +92,36 @@ impl Locks {
     }
 
     fn queue(&self, resource: Resource) -> Result<(Place, Arc<tokio::sync::Mutex<()>>), NotLocked> {
-        let mut locks = self.locks();
-        if !locks.contains_key(&resource) && locks.len() >= MAX_LOCKED {
-            return Err(NotLocked::TooManyResources);
+        let mut table = self.table();
+        if table.users >= MAX_LOCK_USERS {
+            return Err(NotLocked::TooManyUsers);
         }
-        let lock = locks.entry(resource.clone()).or_default();
+        let lock = table.locks.entry(resource.clone()).or_default();
         if lock.users > MAX_LOCK_WAITERS {
             return Err(NotLocked::TooManyWaiters);
         }
         lock.users += 1;
         let turn = Arc::clone(&lock.turn);
-        drop(locks);
+        table.users += 1;
+        drop(table);
         let locks = self.clone();
         Ok((Place { locks, resource }, turn))
     }
 
-    /// A thread that panicked left the map as it was: every change of it is one step.
-    fn locks(&self) -> MutexGuard<'_, HashMap<Resource, Lock>> {
+    /// No step of what is done to the table panics, so that it is whole whatever a thread did before.
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut locks = self.locks.locks();
-        if let Some(lock) = locks.get_mut(&self.resource) {
+        let mut table = self.locks.table();
+        table.users = table.users.saturating_sub(1);
+        if let Some(lock) = table.locks.get_mut(&self.resource) {
             lock.users = lock.users.saturating_sub(1);
             if lock.users == 0 {
-                locks.remove(&self.resource);
+                table.locks.remove(&self.resource);
             }
         }
     }
@@ -127,6 +136,11 @@ mod tests {
 
     fn resource(path: &str) -> Resource {
         Resource::new("billing", path)
+    }
+
+    fn is_empty(locks: &Locks) -> bool {
+        let table = locks.table();
+        table.locks.is_empty() && table.users == 0
     }
 
     async fn held(locks: &Locks, path: &str) -> Held {
@@ -158,7 +172,7 @@ mod tests {
             task.await.unwrap();
         }
         assert_eq!(*order.lock().unwrap(), [0, 1, 2]);
-        assert!(locks.locks().is_empty(), "nothing is left of a lock");
+        assert!(is_empty(&locks), "nothing is left of a lock");
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,10 +189,10 @@ mod tests {
             () = yield_now() => {}
         }
         drop(gone);
-        assert_eq!(locks.locks()[&resource("/a")].users, 1);
+        assert_eq!(locks.table().users, 1);
         drop(first);
         drop(held(&locks, "/a").await);
-        assert!(locks.locks().is_empty());
+        assert!(is_empty(&locks));
     }
 
     #[tokio::test(start_paused = true)]
@@ -193,13 +207,13 @@ mod tests {
             NotLocked::TooManyWaiters
         );
         let mut others = Vec::new();
-        for number in 1..MAX_LOCKED {
+        for number in 1 + MAX_LOCK_WAITERS..MAX_LOCK_USERS {
             others.push(held(&locks, &format!("/{number}")).await);
         }
         let one_more = locks.take(resource("/more"), WAIT).await;
-        assert_eq!(one_more.unwrap_err(), NotLocked::TooManyResources);
+        assert_eq!(one_more.unwrap_err(), NotLocked::TooManyUsers);
         drop((first, places, others));
-        assert!(locks.locks().is_empty());
+        assert!(is_empty(&locks));
     }
 
     #[tokio::test]

@@ -54,18 +54,23 @@ pub(super) async fn guard(
 ) -> Result<Next, Refusal> {
     let call = earnest.call();
     let (body, objection) = valid(call, permit, body).await?;
-    let condition = match (objection, condition) {
-        (None, Ok(condition)) => condition,
-        (Some(objection), _) | (None, Err(objection)) => {
-            let bytes = body.read().await?;
-            return unless_known(shared, call, caller, permit, &bytes, objection).await;
-        }
-    };
+    if let Some(objection) = objection {
+        let bytes = body.read().await?;
+        return unless_known(shared, call, caller, permit, &bytes, objection).await;
+    }
     let key = key(call, permit).inspect_err(|refusal| {
         if refusal.reason == Reason::IdempotencyKeyMissing {
             shared.metrics.idempotency("missing");
         }
     })?;
+    let condition = match condition {
+        Ok(condition) => condition,
+        Err(objection) if key.is_none() => return Err(objection),
+        Err(objection) => {
+            let bytes = body.read().await?;
+            return unless_known(shared, call, caller, permit, &bytes, objection).await;
+        }
+    };
     let (Some((rules, key)), Some(caller)) = (key, caller) else {
         return Ok(Next::Send(match condition {
             None => unguarded(body),

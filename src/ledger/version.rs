@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn admits(text: &str, current: Option<&str>) -> Result<bool, NoTags> {
-        let current = current.and_then(|tag| Version::of_tag(tag));
+        let current = current.and_then(Version::of_tag);
         Ok(parse(text)?.is_some_and(|wanted| wanted.admits(current.as_ref(), unmarked)))
     }
 

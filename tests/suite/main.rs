@@ -46,5 +46,6 @@ mod tokens;
 mod tolerant;
 mod tools;
 mod upstream_tls;
+mod versions;
 mod views;
 mod xml;
