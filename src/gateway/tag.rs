@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 
 use super::compress::Wish;
-use super::view::View;
+use super::view::{self, View};
 use crate::masking::coding::Coding;
 
 /// Separates what Tollgate adds from the backend's own tag.
@@ -182,10 +182,7 @@ pub(super) fn unmarked(tag: &str) -> Option<&str> {
         None => (mark, None),
     };
     let known = coding.is_none_or(|name| CODINGS.iter().any(|coding| coding.name() == name));
-    let is_view = view
-        .strip_prefix('v')
-        .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
-    (known && (is_view || (view.is_empty() && coding.is_some()))).then_some(version)
+    (known && (view::is_mark(view) || (view.is_empty() && coding.is_some()))).then_some(version)
 }
 
 /// All values of a field as one list; none if it is absent. What is no text is no tag either.
@@ -239,7 +236,7 @@ mod tests {
 
     #[test]
     fn the_version_in_a_tag_is_found_whatever_was_added() {
-        for mark in ["", "v0a1b2c3dxo", "v"] {
+        for mark in ["", "v0a1b2c3dxo", "v01234567x"] {
             for coding in [None, Some(Coding::Gzip), Some(Coding::Zstd), Some(Coding::Brotli)] {
                 let tags = tags(mark, true, coding, "");
                 let out = tags.ours("\"a.7\"", coding).unwrap();
@@ -248,7 +245,7 @@ mod tests {
                 assert_eq!(unmarked(opaque), added.then_some("a.7"), "{out}");
             }
         }
-        for tag in ["7", "", ".7", "x.7", "v-lzma.7", "-.7", "v x.7"] {
+        for tag in ["7", "", ".7", "x.7", "v-lzma.7", "-.7", "v x.7", "v1.7", "v01234567.7", "v0123456x.7", "v01234567xy.7"] {
             assert_eq!(unmarked(tag), None, "{tag}");
         }
     }

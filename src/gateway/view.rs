@@ -12,6 +12,9 @@ use std::sync::Arc;
 use crate::call::headers::remove_if;
 use crate::masking::Mask;
 
+/// How much of the policy's version stands in a mark.
+const MARK_DIGITS: usize = 8;
+
 /// A caller's view of what a module answers.
 #[derive(Debug)]
 pub(super) struct View {
@@ -37,7 +40,7 @@ impl View {
     /// Tells the entity tags of this view from others: they change with the policy and with what it hides.
     pub(super) fn mark(&self) -> String {
         let mut prefix = String::from("v");
-        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
+        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(MARK_DIGITS));
         for action in self.mask.actions.iter() {
             prefix.push(if action.is_some() { 'x' } else { 'o' });
         }
@@ -62,6 +65,16 @@ impl View {
             fields.remove(header::LAST_MODIFIED);
         }
     }
+}
+
+/// Whether a text is the mark of some view, of this policy or of another. Tags of views always have one class or more: where
+/// rows are dropped there is no tag.
+pub(super) fn is_mark(text: &str) -> bool {
+    let parts = text.strip_prefix('v').and_then(|rest| rest.split_at_checked(MARK_DIGITS));
+    parts.is_some_and(|(version, actions)| {
+        let is_version = version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_version && !actions.is_empty() && actions.bytes().all(|byte| matches!(byte, b'x' | b'o'))
+    })
 }
 
 /// What is said of the bytes of a body is not true of others.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use super::harness::*;
 use super::requests::on_http2;
@@ -25,7 +26,9 @@ fn policy(routes: &str) -> String {
             "\nexclusive_roles:",
             "\n  confidant: { scopes: [ledger:read, ledger:sync, customer:pii_read, assistance:read] }\n  writer: { scopes: [ledger:sync] }\nexclusive_roles:",
         );
-    format!("{before}  ledger:\n    prefix: /api/ledger\n    upstream: billing\n    routes:\n{routes}  portal:\n{after}")
+    format!(
+        "{before}  ledger:\n    prefix: /api/ledger\n    upstream: billing\n    routes:\n{routes}  portal:\n{after}"
+    )
 }
 
 fn sync(version: &str, more: &str) -> String {
@@ -135,7 +138,12 @@ fn s1_9_a_write_names_the_version_that_it_was_made_for() {
     assert_eq!(lookup.field("X-Municipal-User"), Some("u1"));
     assert_eq!(lookup.field("If-Match"), None);
     let lines = gateway.audit(12);
-    for (at, decision) in [(0, "DENIED_PRECONDITION"), (2, "DENIED_REQUEST"), (5, "DENIED_PRECONDITION"), (11, "ALLOWED")] {
+    for (at, decision) in [
+        (0, "DENIED_PRECONDITION"),
+        (2, "DENIED_REQUEST"),
+        (5, "DENIED_PRECONDITION"),
+        (11, "ALLOWED"),
+    ] {
         assert_eq!(lines[at]["decision"], decision, "{}", lines[at]);
     }
 }
@@ -150,12 +158,19 @@ fn what_a_client_got_as_etag_will_do_whatever_it_sees() {
             let got = gateway.call(method, STATE, &[roles], "If-None-Match: \"v0\"\r\n", "");
             let tag = got.field("etag").unwrap_or_else(|| panic!("{method}")).to_owned();
             assert_eq!(got.status, 200);
-            assert!(tag.ends_with(&format!("v{number}\"")) && !tag.starts_with("W/"), "{tag}");
+            assert!(
+                tag.ends_with(&format!("v{number}\"")) && !tag.starts_with("W/"),
+                "{tag}"
+            );
             tags.push(tag);
         }
         let tag = tags.last().unwrap();
         assert_eq!(post(&gateway, &format!("If-Match: {tag}\r\n")).status, 201);
-        refused(&post(&gateway, &format!("If-Match: {tag}\r\n")), 412, "version_mismatch");
+        refused(
+            &post(&gateway, &format!("If-Match: {tag}\r\n")),
+            412,
+            "version_mismatch",
+        );
     }
     assert_eq!(tags[0], tags[1]);
     assert_eq!(ledger.version(), 2);
@@ -171,7 +186,9 @@ fn of_two_writers_one_wins() {
     let gateway = start(&backend, &sync("get: /api/ledger/state, pointer: /version_hash", ""));
     ledger.hold(true);
     let answers: Vec<Answer> = thread::scope(|scope| {
-        let writers: Vec<_> = (0..8).map(|_| scope.spawn(|| post(&gateway, "If-Match: v0\r\n"))).collect();
+        let writers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| post(&gateway, "If-Match: v0\r\n")))
+            .collect();
         wait_for("one writer to be at the backend", || writes(&backend) == 1);
         ledger.hold(false);
         writers.into_iter().map(|writer| writer.join().unwrap()).collect()
@@ -240,11 +257,20 @@ fn a_write_whose_client_has_left_is_finished_under_its_lock() {
     let (backend, ledger) = Ledger::backend();
     let gateway = start(&backend, &sync("get: /api/ledger/state, pointer: /version_hash", ""));
     ledger.hold(true);
-    let mut client = Client::open(gateway.port);
     let token = gateway.token(&claims(&["finance_admin"]));
-    client.write(&request("POST", SYNC, &token, "If-Match: v0\r\n", BODY));
-    wait_for("the write to be at the backend", || writes(&backend) == 1);
-    drop(client);
+    on_http2(&gateway, async |sender| {
+        let request = http::Request::post(format!("http://gw.example{SYNC}"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("if-match", "v0")
+            .body(BODY.to_owned())
+            .unwrap();
+        let pending = tokio::spawn(sender.clone().send_request(request));
+        while writes(&backend) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        pending.abort();
+        assert!(pending.await.is_err());
+    });
     let line = gateway.audit(1).remove(0);
     assert_eq!(line["error"], "client_closed", "{line}");
     let second = thread::scope(|scope| {
@@ -338,7 +364,11 @@ fn another_header_is_given_as_a_tag() {
     let head = gateway.call("HEAD", BATCH, &["confidant"], "", "");
     assert_eq!(head.field("etag"), Some("\"2026-11-25%2009:00\""));
     let written = put(&gateway, "If-Match: \"2026-11-25%2009:00\"\r\n");
-    assert_eq!((written.status, written.field("etag")), (200, None), "its tag would be no version");
+    assert_eq!(
+        (written.status, written.field("etag")),
+        (200, None),
+        "its tag would be no version"
+    );
     assert_eq!(backend.last().field("If-Match"), None);
     refused(&put(&gateway, "If-Match: \"other\"\r\n"), 412, "version_mismatch");
 }
@@ -356,7 +386,10 @@ fn a_version_of_the_whole_body_tells_nothing_of_it() {
         got.field("etag").unwrap().to_owned()
     };
     let seen = tag(&gateway, "confidant", "GET");
-    assert_eq!((backend.last().field("Accept"), backend.last().field("Range")), (None, None));
+    assert_eq!(
+        (backend.last().field("Accept"), backend.last().field("Range")),
+        (None, None)
+    );
     assert_eq!(tag(&gateway, "confidant", "HEAD"), seen);
     let masked = tag(&gateway, "finance_admin", "GET");
     assert_ne!(masked, seen, "another view");
@@ -372,13 +405,27 @@ fn a_version_of_the_whole_body_tells_nothing_of_it() {
     gateway.kill();
     gateway.launch();
     assert_eq!(tag(&gateway, "confidant", "GET"), seen);
-    let written = gateway.call("PUT", BATCH, &["finance_admin"], &format!("If-Match: {masked}\r\n"), BODY);
+    let written = gateway.call(
+        "PUT",
+        BATCH,
+        &["finance_admin"],
+        &format!("If-Match: {masked}\r\n"),
+        BODY,
+    );
     assert_eq!(written.status, 200);
     *tier.lock().unwrap() = "T2";
-    refused(&put(&gateway, &format!("If-Match: {seen}\r\n")), 412, "version_mismatch");
+    refused(
+        &put(&gateway, &format!("If-Match: {seen}\r\n")),
+        412,
+        "version_mismatch",
+    );
     gateway.kill();
     *tier.lock().unwrap() = "T1";
-    write(&gateway.path(""), "keys/store.key", &"61".repeat(16).replace("61", "8f3a"));
+    write(
+        &gateway.path(""),
+        "keys/store.key",
+        &"61".repeat(16).replace("61", "8f3a"),
+    );
     gateway.launch();
     assert_ne!(tag(&gateway, "confidant", "GET"), seen);
 }
@@ -388,23 +435,45 @@ fn an_encrypting_view_can_be_written_by_its_tag() {
     let backend = resource(|| with_fields("", "{\"ssn\":\"CANARY-7f3a\",\"v\":17}"));
     let policy = batches("pointer: /v")
         .replace("    mask: redact\n", "    mask: encrypt\n    key: k1\n")
-        .replace("\nfields:\n", "\nfield_keys: { k1: { file: ../keys/store.key } }\nfields:\n");
+        .replace(
+            "\nfields:\n",
+            "\nfield_keys: { k1: { file: ../keys/store.key } }\nfields:\n",
+        );
     let gateway = start(&backend, &policy);
     let got = gateway.get(BATCH, &["finance_admin"]);
     let tag = got.field("etag").unwrap().to_owned();
     assert!(tag.ends_with(".17\"") && !tag.starts_with("W/"), "{tag}");
     let headers = format!("If-Match: {tag}\r\n");
-    assert_eq!(gateway.call("PUT", BATCH, &["finance_admin"], &headers, BODY).status, 200);
+    assert_eq!(
+        gateway.call("PUT", BATCH, &["finance_admin"], &headers, BODY).status,
+        200
+    );
 }
 
 #[test]
 fn without_a_version_nothing_is_written() {
     let large = format!("{{\"v\":1,\"pad\":\"{}\"}}", "x".repeat(200_000));
     for (get, status, error) in [
-        (answer("404 Not Found", "application/json", "{}"), 412, "version_mismatch"),
-        (answer("500 Internal Server Error", "application/json", "{\"v\":1}"), 502, "upstream_broken"),
-        (answer("200 OK", "application/json", "{\"w\":1}"), 502, "upstream_broken"),
-        (answer("200 OK", "application/json", "{\"v\":[1]}"), 502, "upstream_broken"),
+        (
+            answer("404 Not Found", "application/json", "{}"),
+            412,
+            "version_mismatch",
+        ),
+        (
+            answer("500 Internal Server Error", "application/json", "{\"v\":1}"),
+            502,
+            "upstream_broken",
+        ),
+        (
+            answer("200 OK", "application/json", "{\"w\":1}"),
+            502,
+            "upstream_broken",
+        ),
+        (
+            answer("200 OK", "application/json", "{\"v\":[1]}"),
+            502,
+            "upstream_broken",
+        ),
         (answer("200 OK", "text/plain", "v=1"), 502, "upstream_broken"),
         (answer("200 OK", "application/json", &large), 502, "answer_too_large"),
         (String::new(), 502, "upstream_broken"),
@@ -435,7 +504,9 @@ fn without_a_version_nothing_is_written() {
 fn a_backend_that_breaks_off_holds_no_lock() {
     let backend = Backend::script(|request, stream| {
         let get = request.method == "GET";
-        get && stream.write_all(answer("200 OK", "application/json", "{\"v\":1}").as_bytes()).is_ok()
+        get && stream
+            .write_all(answer("200 OK", "application/json", "{\"v\":1}").as_bytes())
+            .is_ok()
     });
     let gateway = start(&backend, &batches("pointer: /v"));
     for count in 1..4 {
@@ -485,7 +556,10 @@ fn explain_and_test_know_of_versions() {
     let (code, out, _) = explain(&[]);
     assert!(code == 3 && out.contains("needs an If-Match"), "{out}");
     let (code, out, _) = explain(&["--header", "If-Match: v0"]);
-    assert!(code == 0 && out.contains("compared with that at `/api/ledger/state`"), "{out}");
+    assert!(
+        code == 0 && out.contains("compared with that at `/api/ledger/state`"),
+        "{out}"
+    );
     let cases = json!([{
         "name": "a write says what it was made for",
         "claims": claims(&["finance_admin"]),

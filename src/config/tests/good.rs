@@ -307,12 +307,23 @@ fn a_policy_is_typed() {
     assert!(kept.idempotency.as_ref().unwrap().replay.is_some());
     let concurrency = kept.concurrency.as_ref().unwrap();
     assert_eq!(concurrency.wait, Duration::from_secs(2));
-    let version = |at: usize| modules[0].routes[at].concurrency.as_ref().unwrap().version.as_ref().unwrap();
+    let version = |at: usize| {
+        modules[0].routes[at]
+            .concurrency
+            .as_ref()
+            .unwrap()
+            .version
+            .as_ref()
+            .unwrap()
+    };
     assert!(matches!(&version(3).from, VersionFrom::Header(name) if name == "etag") && version(3).get.is_none());
     assert!(matches!(version(4).from, VersionFrom::Body(_)));
     assert_eq!(version(5).from, VersionFrom::Pointer("/v".into()));
     assert_eq!(version(5).get.as_deref(), Some("/m/kept/state"));
-    assert_eq!(modules[0].routes[5].concurrency.as_ref().unwrap().wait, Duration::from_secs(5));
+    assert_eq!(
+        modules[0].routes[5].concurrency.as_ref().unwrap().wait,
+        Duration::from_secs(5)
+    );
     let rows = modules[0].routes[7].rows.as_ref().unwrap();
     assert!(rows.condition.reads_row() && rows.origin.line == when.origin.line + 5);
     assert_eq!(rows.at.to_string(), "/list/*/rows");

@@ -183,7 +183,11 @@ impl<'p> Steps<'p> {
         }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);
-            let again = if rules.replay.is_some() { ", and the answer with it" } else { "" };
+            let again = if rules.replay.is_some() {
+                ", and the answer with it"
+            } else {
+                ""
+            };
             let text = format!("the X-Idempotency-Key is there; it is kept {days} days{again}");
             let origin = self.route.clone();
             self.line_at(true, "idempotency", text, origin.as_ref());
@@ -195,7 +199,10 @@ impl<'p> Steps<'p> {
         let text = match &rules.version {
             None => "the backend compares the version in If-Match with its own".to_owned(),
             Some(rule) => {
-                let place = rule.get.as_ref().map_or("its own path".to_owned(), |path| format!("`{path}`"));
+                let place = rule
+                    .get
+                    .as_ref()
+                    .map_or("its own path".to_owned(), |path| format!("`{path}`"));
                 format!("the version in If-Match is compared with that at {place}, if the caller may read it")
             }
         };

@@ -297,7 +297,10 @@ const EDITS: &[(&str, &[Edit])] = &[
     ),
     (
         "a first answer that is given again",
-        &[("on_duplicate: conflict", "on_duplicate: replay"), ("modules:\n  accounts:", "store_keys: [k1.key]\nmodules:\n  accounts:")],
+        &[
+            ("on_duplicate: conflict", "on_duplicate: replay"),
+            ("modules:\n  accounts:", "store_keys: [k1.key]\nmodules:\n  accounts:"),
+        ],
     ),
     (
         "a version that the backend compares",
