@@ -148,7 +148,6 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         reservation,
         condition,
     } = request(outgoing, backend)?;
-    let started = Instant::now();
     let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
@@ -156,24 +155,26 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         fault,
         tagless: condition.as_ref().is_some_and(|condition| !condition.is_by_tag()),
     };
-    let reply = if reservation.is_none() && condition.is_none() {
-        exchange.send(request).await
-    } else {
-        // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may
-        // write before it is.
-        let remember = Remember::of(permit);
-        tokio::task::spawn_local(Box::pin(exchange.carry(
-            request,
-            condition,
-            reservation,
-            remember,
-            head,
-        )))
+    if reservation.is_none() && condition.is_none() {
+        let started = Instant::now();
+        let reply = exchange.send(request).await;
+        durations.observe(started.elapsed().as_secs_f64());
+        return reply;
+    }
+    let write = Write {
+        exchange,
+        request,
+        reservation,
+        condition,
+        remember: Remember::of(permit),
+        head_only: head,
+        durations: durations.clone(),
+    };
+    // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may write
+    // before it is.
+    tokio::task::spawn_local(Box::pin(write.carry()))
         .await
         .unwrap_or_else(|_| Err(Reason::Internal.into()))
-    };
-    durations.observe(started.elapsed().as_secs_f64());
-    reply
 }
 
 /// A question of Tollgate's own, to be sent later.
@@ -301,6 +302,50 @@ impl Remember {
     }
 }
 
+/// A write that must be known to its end.
+struct Write {
+    exchange: Exchange,
+    request: Request<Payload>,
+    reservation: Option<Reservation>,
+    condition: Option<Box<Condition>>,
+    remember: Remember,
+    head_only: bool,
+    durations: Histogram,
+}
+
+impl Write {
+    /// Sends it when its condition holds, and once.
+    async fn carry(self) -> Result<Reply, Refusal> {
+        let Self {
+            exchange,
+            mut request,
+            reservation,
+            condition,
+            remember,
+            head_only,
+            durations,
+        } = self;
+        let held = match condition {
+            None => None,
+            Some(condition) => match condition.met(request.headers_mut()).await {
+                Ok(held) => Some(held),
+                Err(refusal) => {
+                    free(reservation).await;
+                    return Err(refusal);
+                }
+            },
+        };
+        let started = Instant::now();
+        let reply = match reservation {
+            Some(reservation) => exchange.send_once(request, reservation, remember, head_only).await,
+            None => exchange.send_whole(request).await,
+        };
+        durations.observe(started.elapsed().as_secs_f64());
+        drop(held);
+        reply
+    }
+}
+
 /// One request at one backend.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -327,37 +372,13 @@ impl Exchange {
         }
     }
 
-    /// Sends a write that must be known to its end: when its condition holds, and once.
-    async fn carry(
-        self,
-        mut request: Request<Payload>,
-        condition: Option<Box<Condition>>,
-        reservation: Option<Reservation>,
-        remember: Remember,
-        head_only: bool,
-    ) -> Result<Reply, Refusal> {
-        let held = match condition {
-            None => None,
-            Some(condition) => match condition.met(request.headers_mut()).await {
-                Ok(held) => Some(held),
-                Err(refusal) => {
-                    free(reservation).await;
-                    return Err(refusal);
-                }
-            },
-        };
-        let reply = match reservation {
-            Some(reservation) => self.send_once(request, reservation, remember, head_only).await,
-            None => {
-                let mut reply = self.send(request).await?;
-                let limit = self.limit();
-                let bytes = reply.body.whole(limit).await?;
-                reply.body = ReplyBody::Whole { bytes, limit };
-                Ok(reply)
-            }
-        };
-        drop(held);
-        reply
+    /// Sends it, and waits for the whole answer.
+    async fn send_whole(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        let mut reply = self.send(request).await?;
+        let limit = self.limit();
+        let bytes = reply.body.whole(limit).await?;
+        reply.body = ReplyBody::Whole { bytes, limit };
+        Ok(reply)
     }
 
     /// Sends it.

@@ -245,7 +245,19 @@ mod tests {
                 assert_eq!(unmarked(opaque), added.then_some("a.7"), "{out}");
             }
         }
-        for tag in ["7", "", ".7", "x.7", "v-lzma.7", "-.7", "v x.7", "v1.7", "v01234567.7", "v0123456x.7", "v01234567xy.7"] {
+        for tag in [
+            "7",
+            "",
+            ".7",
+            "x.7",
+            "v-lzma.7",
+            "-.7",
+            "v x.7",
+            "v1.7",
+            "v01234567.7",
+            "v0123456x.7",
+            "v01234567xy.7",
+        ] {
             assert_eq!(unmarked(tag), None, "{tag}");
         }
     }

@@ -40,7 +40,12 @@ impl View {
     /// Tells the entity tags of this view from others: they change with the policy and with what it hides.
     pub(super) fn mark(&self) -> String {
         let mut prefix = String::from("v");
-        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(MARK_DIGITS));
+        prefix.extend(
+            self.policy_version
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(MARK_DIGITS),
+        );
         for action in self.mask.actions.iter() {
             prefix.push(if action.is_some() { 'x' } else { 'o' });
         }
@@ -70,7 +75,9 @@ impl View {
 /// Whether a text is the mark of some view, of this policy or of another. Tags of views always have one class or more: where
 /// rows are dropped there is no tag.
 pub(super) fn is_mark(text: &str) -> bool {
-    let parts = text.strip_prefix('v').and_then(|rest| rest.split_at_checked(MARK_DIGITS));
+    let parts = text
+        .strip_prefix('v')
+        .and_then(|rest| rest.split_at_checked(MARK_DIGITS));
     parts.is_some_and(|(version, actions)| {
         let is_version = version.bytes().all(|byte| byte.is_ascii_alphanumeric());
         is_version && !actions.is_empty() && actions.bytes().all(|byte| matches!(byte, b'x' | b'o'))
