@@ -170,7 +170,7 @@ impl<'a> Source<'a> {
                     problems
                         .error(
                             from.map_or(own.at, |text| text.at),
-                            format!("the version at {what} is classified"),
+                            format!("the version at {what} is hidden from some callers"),
                         )
                         .hint("a version is told to everybody who may read the resource; name one that hides nothing");
                 }

@@ -106,9 +106,12 @@ impl Condition {
             return Err(Refusal::mismatch(current.as_ref()));
         }
         write.remove(header::IF_MATCH);
-        if is_by_tag(&self.from)
-            && let Some(tag) = current.and_then(|current| HeaderValue::try_from(current.tag()).ok())
-        {
+        let tag = match (&self.wanted, current) {
+            _ if !is_by_tag(&self.from) => None,
+            (IfMatch::Any, _) => Some(HeaderValue::from_static("*")),
+            (IfMatch::OneOf(_), current) => current.and_then(|current| HeaderValue::try_from(current.tag()).ok()),
+        };
+        if let Some(tag) = tag {
             write.insert(header::IF_MATCH, tag);
         }
         Ok(held)

@@ -27,7 +27,7 @@ const MAX_INDEX: usize = 64;
 pub enum VersionFault {
     /// No route takes a `GET` of where it is read.
     NotRead,
-    /// It is a classified field or header.
+    /// It is a classified field or header, or one of rows that not everybody sees.
     Classified,
     /// Another route takes another version of the same resource.
     Another,
@@ -110,9 +110,14 @@ impl Policy {
                 let folded = fold(name.as_str());
                 module.headers.iter().any(|(own, _)| *own == folded)
             }
-            VersionFrom::Pointer(pointer) => [true, false]
-                .into_iter()
-                .any(|arrays| self.masks(module, pointer, arrays)),
+            VersionFrom::Pointer(pointer) => {
+                let route = place.route.and_then(|at| module.module.routes.get(usize::from(at)));
+                let rows = route.and_then(|route| route.rows.as_ref());
+                rows.is_some_and(|rows| is_within(&rows.at.to_string(), pointer))
+                    || [true, false]
+                        .into_iter()
+                        .any(|arrays| self.masks(module, pointer, arrays))
+            }
         }
     }
 
@@ -143,6 +148,14 @@ impl Policy {
             })
             .collect()
     }
+}
+
+/// Whether a pointer leads into rows, which not everybody sees. In the path to them `*` is one step.
+fn is_within(rows: &str, pointer: &str) -> bool {
+    let mut steps = pointer.split('/').skip(1);
+    rows.split('/')
+        .skip(1)
+        .all(|step| steps.next().is_some_and(|own| step == "*" || step == own))
 }
 
 /// JSON that has something at a pointer. Numbers in it are places in arrays, or names.

@@ -355,6 +355,8 @@ fn a_backends_own_tag_is_compared_and_goes_on_to_it() {
         refused(&put(&gateway, header), 412, "version_mismatch");
     }
     assert_eq!(writes(&backend), 0);
+    assert_eq!(put(&gateway, "If-Match: *\r\n").status, 200, "any will do");
+    assert_eq!(backend.last().field("If-Match"), Some("*"));
 }
 
 #[test]
@@ -513,6 +515,43 @@ fn a_backend_that_breaks_off_holds_no_lock() {
         refused(&put(&gateway, "If-Match: 1\r\n"), 502, "upstream_broken");
         assert_eq!(writes(&backend), count);
     }
+}
+
+#[test]
+fn a_write_that_takes_too_long_holds_no_lock_either() {
+    let (backend, ledger) = Ledger::backend();
+    let mut setup = Setup::new(&backend).policy(&sync("get: /api/ledger/state, pointer: /version_hash", ""));
+    setup.files = vec![("keys/store.key", KEY.into())];
+    setup.timeout = "300ms";
+    let gateway = setup.start();
+    ledger.hold(true);
+    refused(&post(&gateway, "If-Match: v0\r\n"), 504, "upstream_timeout");
+    let keyed = "X-Idempotency-Key: k1\r\nIf-Match: v0\r\n";
+    refused(&post(&gateway, keyed), 504, "upstream_timeout");
+    refused(&post(&gateway, keyed), 409, "outcome_unknown");
+    ledger.hold(false);
+    // Both are done in the end.
+    wait_for("the backend to be done", || ledger.version() == 2);
+    refused(&post(&gateway, "If-Match: v0\r\n"), 412, "version_mismatch");
+    assert_eq!(post(&gateway, "If-Match: v2\r\n").status, 201);
+}
+
+#[test]
+fn after_a_crash_no_lock_is_left() {
+    let (backend, ledger) = Ledger::backend();
+    let mut gateway = start(&backend, &sync("get: /api/ledger/state, pointer: /version_hash", ""));
+    ledger.hold(true);
+    let token = gateway.token(&claims(&["finance_admin"]));
+    let keyed = "X-Idempotency-Key: k1\r\nIf-Match: v0\r\n";
+    Client::open(gateway.port).write(&request("POST", SYNC, &token, keyed, BODY));
+    wait_for("the write to be at the backend", || writes(&backend) == 1);
+    gateway.kill();
+    ledger.hold(false);
+    wait_for("the backend to be done", || ledger.version() == 1);
+    gateway.launch();
+    refused(&post(&gateway, keyed), 409, "outcome_unknown");
+    refused(&post(&gateway, "If-Match: v0\r\n"), 412, "version_mismatch");
+    assert_eq!(post(&gateway, "If-Match: v1\r\n").status, 201);
 }
 
 #[test]
