@@ -159,12 +159,18 @@ impl<'a> Source<'a> {
                 VersionFault::NotRead => {
                     let what = get.map_or("the route's own path".to_owned(), |text| text.quoted());
                     problems
-                        .error(
+                        .warn(
                             get.map_or(own.at, |text| text.at),
                             format!("no route takes `GET` of {what}"),
                         )
-                        .hint("the version is read as the caller would read it");
+                        .hint("Tollgate reads the version there, and clients learn it from refusals only");
                 }
+                VersionFault::Elsewhere => problems
+                    .error(
+                        get.map_or(own.at, |text| text.at),
+                        "the path is one of another backend's",
+                    )
+                    .hint("the version of a resource is read at the backend that writes it"),
                 VersionFault::Classified => {
                     let what = from.map_or_else(String::new, |text| text.quoted());
                     problems

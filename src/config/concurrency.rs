@@ -61,7 +61,7 @@ pub(super) static VERSION: Section = Section {
         optional(
             "get",
             Shape::Text(&OWN_PATH),
-            "The path of a route of this policy, asked as the caller would ask. Default: the path of the write.",
+            "The path of the resource, at the backend of the write. Default: the path of the write.",
         ),
         optional(
             "pointer",

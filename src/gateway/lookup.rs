@@ -1,7 +1,8 @@
 //! A question of Tollgate's own to a backend: what accounts have, or which version a resource has.
 //!
-//! The question is decided as if the caller had asked it. A [`Lookup`] is a `GET` of one path, without a query or a body, and
-//! cannot be made into anything else: nothing of the client's request is in it but who asks.
+//! What goes back of the answer is asked for only if the caller might have asked it, as [`permit()`] decides. A [`Lookup`] is a
+//! `GET` of one path, without a query or a body, and cannot be made into anything else: nothing of the client's request is
+//! in it but who asks.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;

@@ -251,9 +251,9 @@ impl Gateway {
             Intent::Earnest(earnest) => earnest,
             Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
-        let condition = Condition::of(asker, &permit, earnest.call(), line);
+        let condition = Condition::of(asker, &permit, earnest.call());
         let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition).await?;
-        let told = Telling::of(asker, &permit, earnest.call(), line)?;
+        let told = Telling::of(asker, &permit, earnest.call())?;
         line.permitted(&permit);
         let view = permit
             .mask(

@@ -10,13 +10,13 @@
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::{coding, decoded};
 use super::forward::{Exchange, Outgoing, Reply, ReplyBody, Sent, prepared};
 use super::guard::Turn;
-use super::lookup::{Asker, Lookup, permit as permit_lookup};
-use super::record::Line;
+use super::lookup::{Asker, Lookup};
 use super::refusal::Refusal;
 use super::tag::{Tags, unmarked};
 use crate::call::Call;
@@ -68,24 +68,19 @@ pub(super) fn asked<'p>(call: &Call, permit: &'p Permit) -> Result<Option<(&'p C
 
 impl Condition {
     /// What must hold when `call` is sent; none if nothing must, or if the backend sees to it.
-    pub(super) fn of(
-        asker: Asker<'_>,
-        permit: &Permit,
-        call: &Call,
-        line: &Line,
-    ) -> Result<Option<Box<Self>>, Refusal> {
+    pub(super) fn of(asker: Asker<'_>, permit: &Permit, call: &Call) -> Result<Option<Box<Self>>, Refusal> {
         let Some((rules, wanted)) = asked(call, permit)? else {
             return Ok(None);
         };
         let Some(version) = &rules.version else { return Ok(None) };
         let lookup = Lookup::of(version.get.as_deref(), call, &PLAIN)?;
         let path = lookup.call().path.shared().clone();
-        let (question, backend) = Question::new(asker, lookup, line)?;
+        let backend = permit.module().map(|module| Arc::clone(&module.upstream_name));
         Ok(Some(Box::new(Self {
             wanted,
             from: version.from.clone(),
-            question,
-            resource: Resource::new(&backend, &path),
+            question: Question::new(asker, permit, lookup)?,
+            resource: Resource::new(&backend.unwrap_or_default(), &path),
             locks: asker.shared.locks.clone(),
             wait: rules.wait,
         })))
@@ -122,17 +117,16 @@ impl Condition {
 const PLAIN: [(HeaderName, &str); 1] = [(header::ACCEPT_ENCODING, "identity")];
 
 impl Question {
-    /// The question, and the name of the backend that it goes to.
-    fn new(asker: Asker<'_>, lookup: Lookup, line: &Line) -> Result<(Self, String), Refusal> {
-        let permit = permit_lookup(asker, lookup.call(), line)?;
-        let backend = permit.module().map(|module| module.upstream_name.to_string());
+    /// The question. It goes where the caller's own request goes, and by its permit: nothing of the answer goes out but the
+    /// version, to whoever may write by it.
+    fn new(asker: Asker<'_>, permit: &Permit, lookup: Lookup) -> Result<Self, Refusal> {
         let tags = Tags::new(None, None, &lookup.call().headers);
         let outgoing = Outgoing {
             sent: Sent::Lookup(lookup),
             host: asker.host.clone(),
             arrival: asker.arrival,
             caller: asker.caller,
-            permit: &permit,
+            permit,
             view: None,
             tags: &tags,
             turn: Turn {
@@ -144,7 +138,7 @@ impl Question {
             told: None,
         };
         let (exchange, request) = prepared(asker.shared, asker.worker, outgoing)?;
-        Ok((Self { exchange, request }, backend.unwrap_or_default()))
+        Ok(Self { exchange, request })
     }
 
     /// The version that the resource has now; none if it is not there.
@@ -171,14 +165,14 @@ impl Question {
 
 impl Telling {
     /// The version that goes out with the answer to `call`; none if its resource has none, or if it goes out by itself.
-    pub(super) fn of(asker: Asker<'_>, permit: &Permit, call: &Call, line: &Line) -> Result<Option<Self>, Refusal> {
+    pub(super) fn of(asker: Asker<'_>, permit: &Permit, call: &Call) -> Result<Option<Self>, Refusal> {
         let Some(from) = permit.version_of(call) else {
             return Ok(None);
         };
         let in_body = matches!(from, VersionFrom::Pointer(_) | VersionFrom::Body(_));
         let question = if in_body && call.method == Method::HEAD {
             let lookup = Lookup::of(None, call, &PLAIN)?;
-            Some(Question::new(asker, lookup, line)?.0)
+            Some(Question::new(asker, permit, lookup)?)
         } else {
             None
         };

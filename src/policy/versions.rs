@@ -25,8 +25,10 @@ const MAX_INDEX: usize = 64;
 /// Why a route's version is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionFault {
-    /// No route takes a `GET` of where it is read.
+    /// No route takes a `GET` of where it is read: clients learn it from refusals only.
     NotRead,
+    /// Its path is one of another backend's.
+    Elsewhere,
     /// It is a classified field or header, or one of rows that not everybody sees.
     Classified,
     /// Another route takes another version of the same resource.
@@ -50,6 +52,9 @@ impl Policy {
                     route: Some(narrow(number)),
                 };
                 let fault = match self.read_at(place, rule) {
+                    _ if self.is_elsewhere(module, rule) => Some(VersionFault::Elsewhere),
+                    // Whose fields are classified there is not said: those of the write's own module are none.
+                    None if self.is_classified(place, &rule.from) => Some(VersionFault::Classified),
                     None => Some(VersionFault::NotRead),
                     Some(read) if self.is_classified(read, &rule.from) => Some(VersionFault::Classified),
                     Some(read) => {
@@ -71,15 +76,7 @@ impl Policy {
     fn read_at(&self, of: Place, rule: &VersionRule) -> Option<Place> {
         let (module, candidates) = match &rule.get {
             Some(path) => {
-                let call = Call {
-                    method: Method::GET,
-                    path: Path::parse(path).ok()?,
-                    query: Query::default(),
-                    host: Box::default(),
-                    headers: HeaderMap::new(),
-                    source: IpAddr::from([0, 0, 0, 0]),
-                };
-                let (place, candidates) = route(self, &call).ok()?;
+                let (place, candidates) = route(self, &get(path)?).ok()?;
                 (place.module, candidates)
             }
             None => {
@@ -95,6 +92,16 @@ impl Policy {
             module,
             route: Some(at),
         })
+    }
+
+    /// Whether a path belongs to a module of another backend than the write's.
+    fn is_elsewhere(&self, module: &CompiledModule, rule: &VersionRule) -> bool {
+        let found = rule.get.as_deref().and_then(get).map(|call| match route(self, &call) {
+            Ok((place, _)) => Some(place),
+            Err(denial) => denial.place,
+        });
+        let owner = found.flatten().and_then(|place| self.module(place));
+        owner.is_some_and(|owner| owner.module.upstream != module.module.upstream)
     }
 
     fn own_version(&self, place: Place) -> Option<&VersionFrom> {
@@ -148,6 +155,17 @@ impl Policy {
             })
             .collect()
     }
+}
+
+fn get(path: &str) -> Option<Call> {
+    Some(Call {
+        method: Method::GET,
+        path: Path::parse(path).ok()?,
+        query: Query::default(),
+        host: Box::default(),
+        headers: HeaderMap::new(),
+        source: IpAddr::from([0, 0, 0, 0]),
+    })
 }
 
 /// Whether a pointer leads into rows, which not everybody sees. In the path to them `*` is one step.

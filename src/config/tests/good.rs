@@ -98,6 +98,7 @@ modules:
         methods: [POST]
         scope: ledger:sync
         idempotency: { required: true, transaction_id: /transaction_id, keep: 35d, on_duplicate: conflict }
+        concurrency: { if_match: required, version: { get: /api/ledger/state, pointer: /version_hash } }
   rates:
     prefix: /api/rates
     upstream: billing
@@ -185,6 +186,8 @@ fn the_examples_load() {
       hint: no route, class or condition of this policy names a scope of it
     p.yaml:39:9: warning: the jurisdiction is read from the body, which `GET` requests have not
       hint: they are refused; give the route a `jurisdiction` of its own, such as `{ from: "query:county" }`
+    p.yaml:47:60: warning: no route takes `GET` of `/api/ledger/state`
+      hint: Tollgate reads the version there, and clients learn it from refusals only
     "#);
 }
 

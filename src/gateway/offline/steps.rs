@@ -203,7 +203,7 @@ impl<'p> Steps<'p> {
                     .get
                     .as_ref()
                     .map_or("its own path".to_owned(), |path| format!("`{path}`"));
-                format!("the version in If-Match is compared with that at {place}, if the caller may read it")
+                format!("the version in If-Match is compared with that at {place}")
             }
         };
         let origin = self.route.clone();
