@@ -52,7 +52,8 @@ pub(super) async fn ask(
         },
         told: None,
     };
-    let reply = forward(asker.shared, asker.worker, outgoing).await?;
+    let sending = forward(asker.shared, asker.worker, outgoing)?;
+    let reply = sending.await?;
     let reader = Reader {
         method: &Method::GET,
         permit: &permit,

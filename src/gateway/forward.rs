@@ -137,8 +137,14 @@ impl Sent {
     }
 }
 
-/// Sends the call.
-pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
+/// Makes the request at once; what is returned sends it.
+///
+/// No `async fn`: that would keep what the request is made of until the answer is here.
+pub(super) fn forward<'a>(
+    shared: &'a Arc<Shared>,
+    worker: usize,
+    outgoing: Outgoing<'a>,
+) -> Result<impl Future<Output = Result<Reply, Refusal>> + 'a, Refusal> {
     let permit = outgoing.permit;
     let (backend, durations) = backend(shared, permit)?;
     let head = outgoing.sent.call().method == Method::HEAD;
@@ -155,26 +161,28 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         fault,
         tagless: condition.as_ref().is_some_and(|condition| !condition.is_by_tag()),
     };
-    if reservation.is_none() && condition.is_none() {
-        let started = Instant::now();
-        let reply = exchange.send(request).await;
-        durations.observe(started.elapsed().as_secs_f64());
-        return reply;
-    }
-    let write = Write {
-        exchange,
-        request,
-        reservation,
-        condition,
-        remember: Remember::of(permit),
-        head_only: head,
-        durations: durations.clone(),
-    };
-    // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may write
-    // before it is.
-    tokio::task::spawn_local(Box::pin(write.carry()))
-        .await
-        .unwrap_or_else(|_| Err(Reason::Internal.into()))
+    Ok(async move {
+        if reservation.is_none() && condition.is_none() {
+            let started = Instant::now();
+            let reply = exchange.reply(exchange.backend.send(worker, request).await);
+            durations.observe(started.elapsed().as_secs_f64());
+            return reply;
+        }
+        let write = Write {
+            exchange,
+            request,
+            reservation,
+            condition,
+            remember: Remember::of(permit),
+            head_only: head,
+            durations: durations.clone(),
+        };
+        // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may
+        // write before it is.
+        tokio::task::spawn_local(Box::pin(write.carry()))
+            .await
+            .unwrap_or_else(|_| Err(Reason::Internal.into()))
+    })
 }
 
 /// A question of Tollgate's own, to be sent later.
@@ -383,7 +391,11 @@ impl Exchange {
 
     /// Sends it.
     pub(super) async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        let reply = self.backend.send(self.worker, request).await;
+        self.reply(self.backend.send(self.worker, request).await)
+    }
+
+    /// What came back to a request.
+    fn reply(&self, reply: Result<BackendReply, SendFault>) -> Result<Reply, Refusal> {
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
         if head.status.is_informational() {

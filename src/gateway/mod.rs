@@ -279,7 +279,8 @@ impl Gateway {
                     turn,
                     told: told.as_ref(),
                 };
-                forward(&self.shared, self.worker, outgoing).await?
+                let sending = forward(&self.shared, self.worker, outgoing)?;
+                sending.await?
             }
             Next::Repeat(reply) => {
                 line.repeats();
