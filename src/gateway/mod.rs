@@ -277,7 +277,7 @@ impl Gateway {
                     view: view.as_ref(),
                     tags: &tags,
                     turn,
-                    told: told.as_ref(),
+                    told: told.as_deref(),
                 };
                 let sending = forward(&self.shared, self.worker, outgoing)?;
                 sending.await?

@@ -165,7 +165,7 @@ impl Question {
 
 impl Telling {
     /// The version that goes out with the answer to `call`; none if its resource has none, or if it goes out by itself.
-    pub(super) fn of(asker: Asker<'_>, permit: &Permit, call: &Call) -> Result<Option<Self>, Refusal> {
+    pub(super) fn of(asker: Asker<'_>, permit: &Permit, call: &Call) -> Result<Option<Box<Self>>, Refusal> {
         let Some(from) = permit.version_of(call) else {
             return Ok(None);
         };
@@ -176,10 +176,10 @@ impl Telling {
         } else {
             None
         };
-        Ok(Some(Self {
+        Ok(Some(Box::new(Self {
             from: from.clone(),
             question,
-        }))
+        })))
     }
 
     /// Takes from a request what would make its answer another than the one that has the version.
@@ -203,7 +203,7 @@ impl Telling {
     }
 
     /// Writes the version into an answer. A body that it stands in is read whole, up to `limit` bytes.
-    pub(super) async fn tell(self, reply: Reply, limit: u64) -> Result<Reply, Refusal> {
+    pub(super) async fn tell(self: Box<Self>, reply: Reply, limit: u64) -> Result<Reply, Refusal> {
         if is_by_tag(&self.from) {
             return Ok(reply);
         }
