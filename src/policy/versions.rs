@@ -134,7 +134,7 @@ impl Policy {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.closed),
             rows: None,
-            route: None,
+            home: None,
         };
         let mut masker = Masker::new(mask, Format::Json);
         let mut out = Vec::new();
