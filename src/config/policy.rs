@@ -16,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{analysis, classes, cors, identity, modules, roles, store_keys};
+use super::{analysis, classes, cors, identity, modules, revoked, roles, store_keys};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -263,6 +263,7 @@ fn compile(
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));
     let cors = cors::read(&fields, problems);
+    let revoked = revoked::read(&fields, problems);
     let parts = Parts {
         version: Arc::default(),
         exclusive_roles,
@@ -271,6 +272,7 @@ fn compile(
         forward_as,
         allow_from,
         cors,
+        revoked,
         roles,
     };
     (parts, issuers)

@@ -59,6 +59,7 @@ impl Lookup {
             host: asked.host.clone(),
             headers,
             source: asked.source,
+            certificate: asked.certificate.clone(),
         };
         Ok(Self { call, target })
     }

@@ -46,6 +46,7 @@ use crate::edge::backend::Backend;
 use crate::edge::journal::Journal;
 use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
+use crate::edge::revoked::Register;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
 
@@ -63,7 +64,7 @@ use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
 use guard::{Next, guard};
-use identify::identify;
+use identify::{Beside, identify};
 use lookup::Asker;
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
@@ -99,6 +100,8 @@ pub struct Shared {
     pub store: Store,
     /// Resources that are being written.
     pub locks: Locks,
+    /// Tokens and users that operators have revoked.
+    pub revoked: Arc<Register>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -257,8 +260,12 @@ impl Gateway {
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let tries = self.shared.attempts.from(call.source);
-        let caller = identify(rules, &call.headers, &arrival.peer.last, tries, line.now())
+        let beside = Beside {
+            peer: arrival.peer,
+            tries: self.shared.attempts.from(call.source),
+            revoked: &self.shared.revoked,
+        };
+        let caller = identify(rules, &call.headers, &beside, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {

@@ -35,6 +35,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::identity::Revocations;
 use crate::masking::{Action, Selectors};
 use bits::Bits;
 use matcher::Matcher;
@@ -76,6 +77,7 @@ pub struct Policy {
     cors: Option<Cors>,
     /// Versions of resources with a path of their own, by that.
     versions: HashMap<Box<str>, VersionFrom>,
+    revoked: Revocations,
 }
 
 #[derive(Debug)]
@@ -153,6 +155,12 @@ impl Policy {
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
         self.allow_from.as_ref().is_none_or(|ranges| within(ranges, source))
+    }
+
+    /// Tokens and users that are refused whatever their tokens say.
+    #[must_use]
+    pub fn revoked(&self) -> &Revocations {
+        &self.revoked
     }
 
     /// Which web pages may ask; none: browsers are told nothing.

@@ -165,6 +165,7 @@ fn get(path: &str) -> Option<Call> {
         host: Box::default(),
         headers: HeaderMap::new(),
         source: IpAddr::from([0, 0, 0, 0]),
+        certificate: None,
     })
 }
 

@@ -10,7 +10,7 @@ mod policy;
 
 pub use backend::{Backend, Request, answer};
 pub use client::{Answer, Client, ask, raw};
-pub use pki::Pki;
+pub use pki::{Pki, Shown};
 pub use policy::{ACCOUNT, CANARY, ISSUER, POLICY, claims};
 
 use serde_json::Value;
