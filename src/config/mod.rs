@@ -12,6 +12,7 @@ mod analysis;
 mod body_keys;
 mod class_keys;
 mod classes;
+mod concurrency;
 mod conditions;
 mod cors;
 mod dry_runs;
@@ -34,6 +35,7 @@ mod roles;
 mod routes;
 pub mod schema;
 mod shape;
+mod store_keys;
 mod syntax;
 #[cfg(test)]
 mod tests;

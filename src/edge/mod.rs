@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod journal;
 pub mod jwks;
+pub mod locks;
 pub mod metrics;
 pub mod payload;
 pub mod revoked;

@@ -6,16 +6,19 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use prometheus::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::balances::Lookup;
 use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
+use super::kept;
+use super::lookup::Lookup;
 use super::refusal::Refusal;
 use super::rehearse::Earnest;
 use super::tag::Tags;
+use super::versions::{Condition, Telling};
 use super::view::View;
 use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
@@ -23,7 +26,7 @@ use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
 use crate::edge::store::Reservation;
-use crate::ledger::is_transaction_id;
+use crate::ledger::{StoreKeys, is_transaction_id};
 use crate::policy::Permit;
 use crate::policy::parts::TransactionId;
 use crate::reason::Reason;
@@ -68,6 +71,8 @@ pub(super) struct Outgoing<'a> {
     /// Its entity tags, and the backend's.
     pub(super) tags: &'a Tags,
     pub(super) turn: Turn,
+    /// The version that the answer goes out with.
+    pub(super) told: Option<&'a Telling>,
 }
 
 /// What may be sent to a backend: no dry run can make the one, and no client the other.
@@ -77,6 +82,43 @@ pub(super) enum Sent {
     Earnest(Earnest),
     /// A question of Tollgate's own.
     Lookup(Lookup),
+}
+
+impl ReplyBody {
+    /// The whole body, of at most `limit` bytes.
+    pub(super) async fn whole(self, limit: u64) -> Result<Bytes, Refusal> {
+        let (mut wire, mut lease) = match self {
+            Self::Whole { bytes, .. } => return Ok(bytes),
+            Self::Wire(wire, lease) => (wire, lease),
+        };
+        let mut all = BytesMut::new();
+        loop {
+            match lease.within(wire.frame()).await {
+                None => {
+                    return Err(Refusal::because(
+                        Reason::UpstreamTimeout,
+                        "the backend's answer stalled",
+                    ));
+                }
+                Some(Some(Err(_))) => {
+                    return Err(Refusal::because(
+                        Reason::UpstreamBroken,
+                        "the backend's answer broke off",
+                    ));
+                }
+                Some(None) => break,
+                Some(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    if (all.len() + data.len()) as u64 > limit {
+                        return Err(Reason::AnswerTooLarge.into());
+                    }
+                    all.extend_from_slice(&data);
+                }
+            }
+        }
+        lease.keep();
+        Ok(all.freeze())
+    }
 }
 
 impl Sent {
@@ -104,42 +146,82 @@ pub(super) fn forward<'a>(
     outgoing: Outgoing<'a>,
 ) -> Result<impl Future<Output = Result<Reply, Refusal>> + 'a, Refusal> {
     let permit = outgoing.permit;
-    let upstream = permit
-        .module()
-        .map_or(usize::MAX, |module| usize::from(module.upstream.0));
-    let Some((backend, durations)) = shared.backends.get(upstream) else {
-        return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
-    };
+    let (backend, durations) = backend(shared, permit)?;
     let head = outgoing.sent.call().method == Method::HEAD;
-    let (request, fault, reservation) = request(outgoing, backend)?;
+    let Sendable {
+        request,
+        fault,
+        reservation,
+        condition,
+    } = request(outgoing, backend)?;
     let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
         fault,
+        tagless: condition.as_ref().is_some_and(|condition| !condition.is_by_tag()),
     };
     Ok(async move {
-        let started = Instant::now();
-        let reply = match reservation {
-            None => exchange.reply(exchange.backend.send(worker, request).await),
-            Some(reservation) => {
-                // Carried to its end although the client may hang up meanwhile: the outcome must be known.
-                let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-                tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
-                    .await
-                    .unwrap_or_else(|_| Err(Reason::Internal.into()))
-            }
+        if reservation.is_none() && condition.is_none() {
+            let started = Instant::now();
+            let reply = exchange.reply(exchange.backend.send(worker, request).await);
+            durations.observe(started.elapsed().as_secs_f64());
+            return reply;
+        }
+        let write = Write {
+            exchange,
+            request,
+            reservation,
+            condition,
+            remember: Remember::of(permit),
+            head_only: head,
+            durations: durations.clone(),
         };
-        durations.observe(started.elapsed().as_secs_f64());
-        reply
+        // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may
+        // write before it is.
+        tokio::task::spawn_local(Box::pin(write.carry()))
+            .await
+            .unwrap_or_else(|_| Err(Reason::Internal.into()))
     })
+}
+
+/// A question of Tollgate's own, to be sent later.
+pub(super) fn prepared(
+    shared: &Arc<Shared>,
+    worker: usize,
+    outgoing: Outgoing<'_>,
+) -> Result<(Exchange, Request<Payload>), Refusal> {
+    let (backend, _) = backend(shared, outgoing.permit)?;
+    let Sendable { request, fault, .. } = request(outgoing, backend)?;
+    let exchange = Exchange {
+        shared: Arc::clone(shared),
+        backend: Arc::clone(backend),
+        worker,
+        fault,
+        tagless: false,
+    };
+    Ok((exchange, request))
+}
+
+fn backend<'s>(shared: &'s Shared, permit: &Permit) -> Result<&'s (Arc<Backend>, Histogram), Refusal> {
+    let upstream = permit
+        .module()
+        .map_or(usize::MAX, |module| usize::from(module.upstream.0));
+    let unknown = || Refusal::because(Reason::Internal, "the module's upstream is unknown");
+    shared.backends.get(upstream).ok_or_else(unknown)
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
+/// A request, and what is to be done before and after it is sent.
+struct Sendable {
+    request: Request<Payload>,
+    fault: Option<UploadFault>,
+    reservation: Option<Reservation>,
+    condition: Option<Box<Condition>>,
+}
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
@@ -151,6 +233,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         view,
         tags,
         turn,
+        told,
     } = outgoing;
     let (call, target) = sent.into_parts();
     let mut fields = call.headers;
@@ -162,6 +245,9 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         view.ask(&mut fields);
     }
     tags.ask(&mut fields);
+    if let Some(told) = told {
+        told.ask(&mut fields);
+    }
     let source = arrival
         .peer
         .write(call.source)
@@ -184,7 +270,12 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     *request.uri_mut() = Uri::from(target);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields;
-    Ok((request, turn.fault, turn.reservation))
+    Ok(Sendable {
+        request,
+        fault: turn.fault,
+        reservation: turn.reservation,
+        condition: turn.condition,
+    })
 }
 
 /// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).
@@ -202,16 +293,108 @@ fn one_cookie_field(fields: &mut HeaderMap) {
     }
 }
 
+/// What is remembered of the answer to a keyed write.
+struct Remember {
+    transaction_id: Option<TransactionId>,
+    /// All of it, sealed with these.
+    whole: Option<Arc<StoreKeys>>,
+}
+
+impl Remember {
+    fn of(permit: &Permit) -> Self {
+        let rules = permit.idempotency();
+        Self {
+            transaction_id: rules.and_then(|rules| rules.transaction_id.clone()),
+            whole: rules.and_then(|rules| rules.replay.clone()),
+        }
+    }
+}
+
+/// A write that must be known to its end.
+struct Write {
+    exchange: Exchange,
+    request: Request<Payload>,
+    reservation: Option<Reservation>,
+    condition: Option<Box<Condition>>,
+    remember: Remember,
+    head_only: bool,
+    durations: Histogram,
+}
+
+impl Write {
+    /// Sends it when its condition holds, and once.
+    async fn carry(self) -> Result<Reply, Refusal> {
+        let Self {
+            exchange,
+            mut request,
+            reservation,
+            condition,
+            remember,
+            head_only,
+            durations,
+        } = self;
+        let held = match condition {
+            None => None,
+            Some(condition) => match condition.met(request.headers_mut()).await {
+                Ok(held) => Some(held),
+                Err(refusal) => {
+                    free(reservation).await;
+                    return Err(refusal);
+                }
+            },
+        };
+        let started = Instant::now();
+        let reply = match reservation {
+            Some(reservation) => exchange.send_once(request, reservation, remember, head_only).await,
+            None => exchange.send_whole(request).await,
+        };
+        durations.observe(started.elapsed().as_secs_f64());
+        drop(held);
+        reply
+    }
+}
+
 /// One request at one backend.
-struct Exchange {
+#[derive(Debug)]
+pub(super) struct Exchange {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
     worker: usize,
     fault: Option<UploadFault>,
+    /// The backend's tags are not the versions that clients know.
+    tagless: bool,
 }
 
 impl Exchange {
-    /// What came back to a request that had no key.
+    /// Most bytes of an answer that may be held.
+    pub(super) fn limit(&self) -> u64 {
+        self.shared.limits.body_bytes
+    }
+
+    /// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
+    fn ours(&self, head: &mut response::Parts) {
+        head.version = Version::HTTP_11;
+        headers::strip_response(&mut head.headers);
+        if self.tagless {
+            head.headers.remove(header::ETAG);
+        }
+    }
+
+    /// Sends it, and waits for the whole answer.
+    async fn send_whole(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        let mut reply = self.send(request).await?;
+        let limit = self.limit();
+        let bytes = reply.body.whole(limit).await?;
+        reply.body = ReplyBody::Whole { bytes, limit };
+        Ok(reply)
+    }
+
+    /// Sends it.
+    pub(super) async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        self.reply(self.backend.send(self.worker, request).await)
+    }
+
+    /// What came back to a request.
     fn reply(&self, reply: Result<BackendReply, SendFault>) -> Result<Reply, Refusal> {
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
@@ -221,7 +404,7 @@ impl Exchange {
                 format!("the backend answered {}", head.status),
             ));
         }
-        ours(&mut head);
+        self.ours(&mut head);
         Ok(Reply {
             head,
             body: ReplyBody::Wire(body, lease),
@@ -245,7 +428,7 @@ impl Exchange {
         self,
         request: Request<Payload>,
         reservation: Reservation,
-        find: Option<TransactionId>,
+        remember: Remember,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
         let sent = self.backend.send(self.worker, request).await;
@@ -254,8 +437,8 @@ impl Exchange {
             Err(fault) => {
                 if fault.may_have_arrived() {
                     doubt(reservation).await;
-                } else if let Err(fault) = reservation.release().await {
-                    tracing::error!(%fault, "an idempotency key could not be set free");
+                } else {
+                    free(Some(reservation)).await;
                 }
                 return Err(self.refusal(&fault));
             }
@@ -274,22 +457,26 @@ impl Exchange {
             }
         };
         lease.keep();
-        let id = find
+        let id = remember
+            .transaction_id
             .zip(whole.as_ref())
             .and_then(|(find, whole)| transaction_id(&find, &head.headers, whole, limit));
+        let status = head.status;
+        self.ours(&mut head);
+        let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let whole = whole.map(|bytes| if bodiless { Bytes::new() } else { bytes });
+        let kept = remember
+            .whole
+            .zip(whole.as_ref())
+            .and_then(|(keys, whole)| kept::seal(&keys, &reservation, status, &head.headers, whole));
         reservation
-            .complete(head.status.as_u16(), id, super::unix_now())
+            .complete_with(status.as_u16(), id, kept, super::unix_now())
             .await
             .map_err(|fault| Refusal::because(Reason::StoreUnavailable, fault.to_string()))?;
-        ours(&mut head);
-        let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match whole {
             Some(bytes) => Ok(Reply {
                 head,
-                body: ReplyBody::Whole {
-                    bytes: if bodiless { Bytes::new() } else { bytes },
-                    limit,
-                },
+                body: ReplyBody::Whole { bytes, limit },
                 patience: self.backend.rules().timeout,
             }),
             None => Err(Reason::AnswerTooLarge.into()),
@@ -333,10 +520,13 @@ async fn doubt(reservation: Reservation) {
     }
 }
 
-/// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
-fn ours(head: &mut response::Parts) {
-    head.version = Version::HTTP_11;
-    headers::strip_response(&mut head.headers);
+/// Nothing was sent: the key may be used again.
+async fn free(reservation: Option<Reservation>) {
+    if let Some(reservation) = reservation
+        && let Err(fault) = reservation.release().await
+    {
+        tracing::error!(%fault, "an idempotency key could not be set free");
+    }
 }
 
 /// What the backend calls the transaction; numbers count as they are written. A body that cannot be decoded to at most

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-use super::balances::{self, Asker};
+use super::balances;
 use super::decide::Inbound;
+use super::lookup::Asker;
 use super::mask::Pending;
 use super::record::Line;
 use super::refusal::Refusal;

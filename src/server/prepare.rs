@@ -11,6 +11,7 @@ use crate::config::{self, AuditTarget, Gateway as Settings, IssuerSource, KeySou
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
+use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
 use crate::edge::store::Store;
@@ -267,6 +268,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
+        locks: Locks::default(),
         revoked,
         metrics,
     };
