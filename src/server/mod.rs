@@ -7,6 +7,7 @@ mod admin;
 mod connection;
 mod crowd;
 mod explain;
+mod frames;
 mod listen;
 pub mod operators;
 mod patience;

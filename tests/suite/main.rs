@@ -21,6 +21,7 @@ mod compression;
 mod conditions;
 mod demo;
 mod dryruns;
+mod floods;
 mod headers;
 mod idempotency;
 mod links;

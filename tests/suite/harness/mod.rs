@@ -5,6 +5,7 @@
 
 mod backend;
 mod client;
+pub mod frames;
 mod pki;
 mod policy;
 
@@ -179,6 +180,13 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// Memory that the program holds, in bytes.
+    pub fn memory(&self) -> u64 {
+        let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        resident * 4096
     }
 
     /// A caller's token, good for a quarter of an hour.
