@@ -127,6 +127,8 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Connections to it at one time.
     pub max_connections: u32,
+    /// Of these, for one user's requests.
+    pub max_connections_per_user: Option<u32>,
     /// How to reach it by TLS, where its URL says so.
     pub tls: Option<UpstreamTls>,
 }
@@ -365,6 +367,15 @@ fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problem
     let own = Fields::new(node, key.at, &UPSTREAM);
     let (connect_timeout, timeout) = (own.duration("connect_timeout"), own.duration("timeout"));
     let max_connections = own.count("max_connections").and_then(|count| u32::try_from(count).ok());
+    let max_connections = max_connections.unwrap_or(default::MAX_CONNECTIONS);
+    let per_user = own
+        .count("max_connections_per_user")
+        .and_then(|count| u32::try_from(count).ok());
+    if per_user.is_some_and(|per_user| per_user > max_connections) {
+        problems
+            .error(own.at, "`max_connections_per_user` is more than `max_connections`")
+            .hint(format!("at most {max_connections}"));
+    }
     let url = own.text("url")?;
     let endpoint = addresses::upstream(url.text).ok()?;
     let tls = upstream_tls(&own, &endpoint, path, problems);
@@ -374,7 +385,8 @@ fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problem
         endpoint,
         connect_timeout: connect_timeout.unwrap_or(default::CONNECT_TIMEOUT),
         timeout: timeout.unwrap_or(default::TIMEOUT),
-        max_connections: max_connections.unwrap_or(default::MAX_CONNECTIONS),
+        max_connections,
+        max_connections_per_user: per_user,
     };
     Some((url.at, upstream))
 }

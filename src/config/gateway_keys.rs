@@ -241,6 +241,11 @@ pub(super) static UPSTREAM: Section = Section {
             Shape::Count { least: 1, most: 65_536 },
             "Connections to this backend at one time. Default: 128.",
         ),
+        optional(
+            "max_connections_per_user",
+            Shape::Count { least: 1, most: 65_536 },
+            "Of these, for one user's requests; without a token, one address's (one /64 of IPv6). Absent: all of them.",
+        ),
     ],
 };
 

@@ -17,11 +17,12 @@ use super::refusal::Refusal;
 use super::rehearse::Earnest;
 use super::tag::Tags;
 use super::view::View;
-use super::{Arrival, REQUEST_ID, Shared};
+use super::{Arrival, REQUEST_ID, Shared, neighbourhood};
 use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
+use crate::edge::share::Share;
 use crate::edge::store::Reservation;
 use crate::ledger::is_transaction_id;
 use crate::policy::Permit;
@@ -105,12 +106,18 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
     };
     let head = outgoing.sent.call().method == Method::HEAD;
+    // Who has no token is known by the address.
+    let share = match outgoing.caller {
+        Some(caller) => backend.share((&caller.authority.caller.issuer, &caller.authority.caller.user)),
+        None => backend.share(neighbourhood(outgoing.sent.call().source)),
+    };
     let (request, fault, reservation) = request(outgoing, backend)?;
     let started = Instant::now();
-    let exchange = Exchange {
+    let mut exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
+        share,
         fault,
     };
     let reply = match reservation {
@@ -199,12 +206,19 @@ struct Exchange {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
     worker: usize,
+    share: Result<Option<Share>, SendFault>,
     fault: Option<UploadFault>,
 }
 
 impl Exchange {
-    async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        let reply = self.backend.send(self.worker, request).await;
+    /// Asks the backend, once.
+    async fn ask(&mut self, request: Request<Payload>) -> Result<BackendReply, SendFault> {
+        let share = std::mem::replace(&mut self.share, Ok(None))?;
+        self.backend.send(self.worker, share, request).await
+    }
+
+    async fn send(&mut self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        let reply = self.ask(request).await;
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
         if head.status.is_informational() {
@@ -226,6 +240,7 @@ impl Exchange {
         let broken_off = self.fault.as_ref().and_then(UploadFault::reason);
         let reason = broken_off.unwrap_or(match fault {
             SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
+            SendFault::Crowded => Reason::RateLimited,
             SendFault::Broken(_) => Reason::UpstreamBroken,
             SendFault::Timeout => Reason::UpstreamTimeout,
         });
@@ -234,14 +249,13 @@ impl Exchange {
 
     /// A keyed write: its outcome is on disk before its answer goes back.
     async fn send_once(
-        self,
+        mut self,
         request: Request<Payload>,
         reservation: Reservation,
         find: Option<TransactionId>,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
-        let sent = self.backend.send(self.worker, request).await;
-        let BackendReply { response, lease } = match sent {
+        let BackendReply { response, lease } = match self.ask(request).await {
             Ok(reply) => reply,
             Err(fault) => {
                 if fault.may_have_arrived() {

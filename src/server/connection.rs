@@ -48,8 +48,9 @@ mod two {
     /// Requests taken back before they were looked at (CVE-2023-44487); at one more the connection is closed.
     pub(super) const MAX_TAKEN_BACK: usize = 20;
 
-    /// Streams that we reset because of what the client did with them (CVE-2025-8671), in a connection's life.
-    pub(super) const MAX_RESET_BY_US: usize = 128;
+    /// Streams that we reset because of what the client did with them (CVE-2025-8671), in a connection's life. Among them
+    /// are those over [`MAX_STREAMS`], of which a client has not heard when it begins.
+    pub(super) const MAX_RESET_BY_US: usize = 1024;
 
     /// Bytes of the table of header fields that the client may refer to.
     pub(super) const HEADER_TABLE: u32 = 4096;

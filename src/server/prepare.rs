@@ -215,6 +215,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
                 connect_timeout: upstream.connect_timeout,
                 timeout: upstream.timeout,
                 max_connections: usize::try_from(upstream.max_connections).unwrap_or(usize::MAX),
+                max_connections_per_user: upstream.max_connections_per_user,
                 tls: tls.clone(),
             };
             (Arc::new(Backend::new(rules, workers)), metrics.upstream(&upstream.name))

@@ -1,5 +1,6 @@
 //! HTTP/2 floods (THREATS C13-C19): each ends, with its connection, while others are served as ever.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,9 +38,8 @@ pub fn while_others_are_served<T: Send>(gateway: &Gateway, flood: impl FnOnce() 
     let over = AtomicBool::new(false);
     let (result, during) = thread::scope(|scope| {
         let flooding = scope.spawn(|| {
-            let result = flood();
-            over.store(true, Ordering::Relaxed);
-            result
+            let _over = Over(&over);
+            flood()
         });
         let during = served(gateway, |count| count < 50 || !over.load(Ordering::Relaxed));
         (flooding.join().unwrap(), during)
@@ -51,6 +51,15 @@ pub fn while_others_are_served<T: Send>(gateway: &Gateway, flood: impl FnOnce() 
     let grown = gateway.memory().saturating_sub(memory);
     assert!(grown < MAX_GROWTH, "{grown} bytes more than before");
     result
+}
+
+/// Says that a flood is over, however it ends.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A flood whose connection is closed before it has sent all that it would.
@@ -131,5 +140,131 @@ fn a_body_of_nothing_is_given_up() {
             }
         });
     }
-    let _ = Fate::Gone(None);
+}
+
+/// Each stream is made such that we reset it (CVE-2025-8671): what it asked is at an end, and asking so on and on, too.
+#[test]
+fn a_client_that_has_its_streams_reset_by_us_is_given_up() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let bearer = format!("Bearer {}", gateway.token(&claims(&["clerk"])));
+    let ask = block(&get(ACCOUNTS, &bearer));
+    for fault in [
+        |at| frame(kind::WINDOW_UPDATE, 0, stream(at), &[0; 4]),
+        |at| frame(kind::WINDOW_UPDATE, 0, stream(at), &[127, 255, 255, 255]).repeat(2),
+        |at| frame(kind::DATA, 0, stream(at), b"after the end"),
+        |at| frame(kind::HEADERS, END_HEADERS, stream(at), b"\0\x01X\0"),
+    ] {
+        ends("a stream reset by us", &gateway, true, |at| {
+            let head = frame(kind::HEADERS, END_STREAM | END_HEADERS, stream(at), &ask);
+            [head, fault(at)].concat()
+        });
+    }
+}
+
+#[test]
+fn streams_over_the_limit_are_refused_and_the_others_are_answered() {
+    let backend = Backend::json("{}");
+    let mut setup = Setup::new(&backend);
+    setup.upstream = ", max_connections_per_user: 48";
+    let gateway = setup.start();
+    let mut who = claims(&["dispatcher"]);
+    who["sub"] = "a slow one".into();
+    let bearer = format!("Bearer {}", gateway.token(&who));
+    let mut fields = get("/portal/assignments", &bearer);
+    fields[0] = (":method", "POST");
+    let mut client = Frames::open(gateway.port);
+    // Heads of requests whose bodies never come. One user's share of the backend is held by those that are let in; others
+    // over it are answered, and over the streams of a connection reset.
+    let (count, share) = (500, 48);
+    let heads: Vec<u8> = (0..count)
+        .flat_map(|at| frame(kind::HEADERS, END_HEADERS, stream(at), &block(&fields)))
+        .collect();
+    while_others_are_served(&gateway, || {
+        client.write(&heads);
+        let (mut over, mut refused) = (BTreeSet::new(), 0);
+        while over.len() < count - share {
+            let frame = client.next().expect("the connection goes on");
+            match frame.kind {
+                kind::HEADERS => over.insert(frame.stream),
+                kind::RST_STREAM if frame.payload == [0, 0, 0, 7] => {
+                    refused += 1;
+                    over.insert(frame.stream)
+                }
+                _ => continue,
+            };
+        }
+        assert!(refused > count / 2, "{refused} refused");
+        assert!(!over.contains(&1));
+    });
+    // The oldest is answered when its body comes.
+    client.write(&frame(kind::DATA, END_STREAM, 1, b"{}"));
+    assert_eq!(client.fate(1), Fate::Answered(200, "{}".into()));
+    let crowded = gateway.call("GET", "/portal/assignments", &["dispatcher"], "", "");
+    assert_eq!(crowded.status, 200, "another user is not concerned");
+}
+
+#[test]
+fn a_user_has_only_a_share_of_a_backends_connections() {
+    let backend = Backend::start();
+    let mut setup = Setup::new(&backend);
+    setup.upstream = ", max_connections_per_user: 2";
+    let gateway = setup.start();
+    let token = gateway.token(&claims(&["dispatcher"]));
+    let start = |token: &str| {
+        let mut client = Client::open(gateway.port);
+        let body = "Transfer-Encoding: chunked\r\n";
+        client.write(&request("POST", "/portal/assignments", token, body, ""));
+        client
+    };
+    let mut slow: Vec<Client> = (0..2).map(|_| start(&token)).collect();
+    wait_for("the third to be one too many", || {
+        let third = gateway.call_as("GET", "/portal/assignments", &token, "", "");
+        if third.status == 429 {
+            assert_eq!(
+                (third.error().as_str(), third.field("retry-after")),
+                ("rate_limited", Some("1"))
+            );
+        }
+        third.status == 429
+    });
+    let mut other = claims(&["dispatcher"]);
+    other["sub"] = "u2".into();
+    let other = gateway.token(&other);
+    assert_eq!(
+        gateway.call_as("GET", "/portal/assignments", &other, "", "").status,
+        200
+    );
+    // Who has no token is no such user, and shares with others at the same address.
+    assert_eq!(gateway.call_as("GET", "/api/accounts/help", "", "", "").status, 200);
+    slow[0].write(b"0\r\n\r\n");
+    assert_eq!(slow[0].read(false).status, 200);
+    assert_eq!(
+        gateway.call_as("GET", "/portal/assignments", &token, "", "").status,
+        200
+    );
+}
+
+/// Few bytes that name much: a large field is put into the table once, and then referred to again and again.
+#[test]
+fn a_header_list_is_only_so_large_however_few_its_bytes() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let bearer = format!("Bearer {}", gateway.token(&claims(&["clerk"])));
+    for (references, fate) in [(10, "200"), (20, "431"), (60, "431"), (14_000, "gone")] {
+        let mut fields = block(&get(ACCOUNTS, &bearer));
+        // A literal with incremental indexing; then its index, the first of the table.
+        let large = block(&[("x-large", "a".repeat(3900))]);
+        fields.push(0x40);
+        fields.extend_from_slice(&large[1..]);
+        fields.resize(fields.len() + references, 0xbe);
+        let mut client = Frames::open(gateway.port);
+        while_others_are_served(&gateway, || {
+            client.write(&frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &fields));
+            match client.fate(1) {
+                Fate::Answered(status, _) => assert_eq!(status.to_string(), fate, "{references}"),
+                other => assert_eq!(fate, "gone", "{references}: {other:?}"),
+            }
+        });
+    }
 }

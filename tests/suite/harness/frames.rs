@@ -71,16 +71,16 @@ pub fn block<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
 /// An integer of seven bits and more (RFC 7541, 5.1).
 fn length(bytes: &mut Vec<u8>, mut length: usize) {
     if length < 127 {
-        bytes.push(length as u8);
+        bytes.push(u8::try_from(length).unwrap());
         return;
     }
     bytes.push(127);
     length -= 127;
     while length >= 128 {
-        bytes.push((length % 128) as u8 | 128);
+        bytes.push(u8::try_from(length % 128).unwrap() | 128);
         length /= 128;
     }
-    bytes.push(length as u8);
+    bytes.push(u8::try_from(length).unwrap());
 }
 
 /// The fields of a good `GET`.
@@ -126,11 +126,6 @@ impl Frames {
     /// Whether the bytes went out.
     pub fn write(&mut self, bytes: &[u8]) -> bool {
         self.reader.get_mut().write_all(bytes).is_ok()
-    }
-
-    /// Sends a request without a body.
-    pub fn ask<N: AsRef<[u8]>, V: AsRef<[u8]>>(&mut self, stream: u32, fields: &[(N, V)]) {
-        self.write(&frame(kind::HEADERS, END_STREAM | END_HEADERS, stream, &block(fields)));
     }
 
     /// Sends these bytes again and again until the other side hangs up; how often, up to `most`. What comes meanwhile is

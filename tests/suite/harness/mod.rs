@@ -56,6 +56,8 @@ pub struct Setup {
     pub backend: u16,
     /// How long the backend may take.
     pub timeout: &'static str,
+    /// More keys of the backend, each with a comma before it.
+    pub upstream: &'static str,
     /// Names and contents of more files.
     pub files: Vec<(&'static str, String)>,
 }
@@ -71,6 +73,7 @@ impl Setup {
             audit: None,
             backend: backend.port(),
             timeout: "5s",
+            upstream: "",
             files: Vec::new(),
         }
     }
@@ -101,6 +104,7 @@ impl Setup {
             audit,
             backend,
             timeout,
+            upstream,
             files,
         } = self;
         let audit = audit.unwrap_or_else(|| "audit/audit.jsonl".into());
@@ -116,7 +120,7 @@ impl Setup {
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
                  state: state/\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
-                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64 }}\n{extra}\n"
+                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64{upstream} }}\n{extra}\n"
             ),
         );
         let mut gateway = Gateway {
