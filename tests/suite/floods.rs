@@ -31,8 +31,15 @@ fn served(gateway: &Gateway, mut going: impl FnMut(usize) -> bool) -> Vec<Durati
     took
 }
 
-/// Lets `flood` loose while a good client asks, and looks at what that costs.
-pub fn while_others_are_served<T: Send>(gateway: &Gateway, flood: impl FnOnce() -> T + Send) -> T {
+/// What a flood came to.
+pub struct Measured<T> {
+    pub result: T,
+    /// Memory that the gateway holds after it and did not hold before, in bytes.
+    pub grown: u64,
+}
+
+/// Lets `flood` loose while a good client asks, and looks at what that costs the client.
+pub fn while_others_are_served<T: Send>(gateway: &Gateway, flood: impl FnOnce() -> T + Send) -> Measured<T> {
     let before = served(gateway, |count| count < 50);
     let memory = gateway.memory();
     let over = AtomicBool::new(false);
@@ -48,7 +55,15 @@ pub fn while_others_are_served<T: Send>(gateway: &Gateway, flood: impl FnOnce() 
     assert!(now < usual * 10 + Duration::from_millis(50), "{usual:?} became {now:?}");
     let worst = during[during.len() - 1];
     assert!(worst < Duration::from_secs(2), "somebody waited {worst:?}");
-    let grown = gateway.memory().saturating_sub(memory);
+    Measured {
+        result,
+        grown: gateway.memory().saturating_sub(memory),
+    }
+}
+
+/// The same for a flood that leaves nothing behind.
+fn without_a_trace<T: Send>(gateway: &Gateway, flood: impl FnOnce() -> T + Send) -> T {
+    let Measured { result, grown } = while_others_are_served(gateway, flood);
     assert!(grown < MAX_GROWTH, "{grown} bytes more than before");
     result
 }
@@ -64,7 +79,7 @@ impl Drop for Over<'_> {
 
 /// A flood whose connection is closed before it has sent all that it would.
 fn ends(name: &str, gateway: &Gateway, read: bool, bytes: impl FnMut(usize) -> Vec<u8> + Send) {
-    let sent = while_others_are_served(gateway, || Frames::open(gateway.port).flood(read, MOST, bytes));
+    let sent = without_a_trace(gateway, || Frames::open(gateway.port).flood(read, MOST, bytes));
     assert!(sent < MOST, "{name} goes on");
 }
 
@@ -180,7 +195,7 @@ fn streams_over_the_limit_are_refused_and_the_others_are_answered() {
     let heads: Vec<u8> = (0..count)
         .flat_map(|at| frame(kind::HEADERS, END_HEADERS, stream(at), &block(&fields)))
         .collect();
-    while_others_are_served(&gateway, || {
+    without_a_trace(&gateway, || {
         client.write(&heads);
         let (mut over, mut refused) = (BTreeSet::new(), 0);
         while over.len() < count - share {
@@ -259,7 +274,7 @@ fn a_header_list_is_only_so_large_however_few_its_bytes() {
         fields.extend_from_slice(&large[1..]);
         fields.resize(fields.len() + references, 0xbe);
         let mut client = Frames::open(gateway.port);
-        while_others_are_served(&gateway, || {
+        without_a_trace(&gateway, || {
             client.write(&frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &fields));
             match client.fate(1) {
                 Fate::Answered(status, _) => assert_eq!(status.to_string(), fate, "{references}"),

@@ -40,6 +40,7 @@ mod rows;
 mod scale;
 mod sealed;
 mod shadow;
+mod slow;
 mod sources;
 mod tables;
 mod tokens;

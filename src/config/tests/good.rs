@@ -224,7 +224,10 @@ fn a_gateway_file_is_typed() {
             "address: \"0.0.0.0:${PORT}\"\n  insecure_admin_exposed: true",
         )
         .replace("127.0.0.1:9000", "backend:9000")
-        .replace("max_connections: 128", "max_connections: 128, max_connections_per_user: 32")
+        .replace(
+            "max_connections: 128",
+            "max_connections: 128, max_connections_per_user: 32",
+        )
         .replace("connections: 10000", "connections: \"${PORT}\"")
         + "workers: 2\n";
     let (gateway, warnings) = gateway(&text).unwrap_or_else(|problems| panic!("{}", said(&problems)));
