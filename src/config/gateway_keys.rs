@@ -303,6 +303,14 @@ pub(super) static LIMITS: Section = Section {
             "A request's body. Default: 10MiB.",
         ),
         optional(
+            "held_bytes",
+            Shape::Size {
+                least: 1,
+                most: 1 << 40,
+            },
+            "All bodies together that must be held whole; at least body_bytes. Default: 256MiB.",
+        ),
+        optional(
             "connections",
             Shape::Count {
                 least: 1,
@@ -373,6 +381,7 @@ pub(super) mod default {
     pub(in super::super) const HEADER_BYTES: u64 = 64 << 10;
     pub(in super::super) const URI_BYTES: u64 = 8 << 10;
     pub(in super::super) const BODY_BYTES: u64 = 10 << 20;
+    pub(in super::super) const HELD_BYTES: u64 = 256 << 20;
     pub(in super::super) const CONNECTIONS: u32 = 10_000;
     pub(in super::super) const HEADER_TIMEOUT: Duration = seconds(10);
     pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);

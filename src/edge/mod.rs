@@ -7,6 +7,7 @@ pub mod journal;
 pub mod jwks;
 pub mod metrics;
 pub mod payload;
+pub mod room;
 pub mod share;
 pub mod store;
 pub mod tls;

@@ -304,6 +304,7 @@ impl Exchange {
 
     /// The whole body; `None` if it came whole but is too large to be held.
     async fn whole(&self, mut body: Incoming, limit: u64) -> Result<Option<Bytes>, ()> {
+        let mut taken = self.shared.room.begin();
         let mut all = BytesMut::new();
         let mut fits = true;
         loop {
@@ -311,11 +312,11 @@ impl Exchange {
                 return Err(());
             };
             match frame {
-                None => return Ok(fits.then(|| all.freeze())),
+                None => return Ok(fits.then(|| taken.keep(all.freeze()))),
                 Some(Err(_)) => return Err(()),
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    fits &= (all.len() + data.len()) as u64 <= limit;
+                    fits = fits && (all.len() + data.len()) as u64 <= limit && taken.more(data.len());
                     if fits {
                         all.extend_from_slice(&data);
                     }

@@ -47,7 +47,7 @@ pub(super) async fn guard(
     let (Some((rules, key)), Some(caller)) = (key, caller) else {
         return Ok(unguarded(body));
     };
-    let bytes = body.read().await?;
+    let bytes = body.read(&shared.room).await?;
     let Named {
         record,
         owner,
@@ -106,7 +106,7 @@ async fn valid(
     let Some(rules) = rehearse::rules(call, permit) else {
         return Ok(body);
     };
-    let bytes = body.read().await?;
+    let bytes = body.read(&shared.room).await?;
     let faults = rehearse::faults(rules, &bytes).await?;
     if faults.is_empty() {
         return Ok(Inbound::Read(bytes));

@@ -41,6 +41,7 @@ use crate::config::AuditSync;
 use crate::edge::backend::Backend;
 use crate::edge::journal::Journal;
 use crate::edge::metrics::Metrics;
+use crate::edge::room::Room;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
 
@@ -77,6 +78,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// Limits on requests.
     pub limits: Limits,
+    /// The room for bodies that must be held whole.
+    pub room: Arc<Room>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whose answers wait for their audit line.
@@ -203,6 +206,7 @@ impl Gateway {
         let Shared {
             limits,
             trusted_proxies,
+            room,
             ..
         } = &*self.shared;
         let policy = rules.policy();
@@ -231,7 +235,7 @@ impl Gateway {
                 .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
-        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
+        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;
         let earnest = match Intent::of(call, target)? {
             Intent::Earnest(earnest) => earnest,
             Intent::DryRun(rehearsal) => {

@@ -12,6 +12,7 @@ use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
+use crate::edge::room::Room;
 use crate::edge::store::Store;
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
@@ -225,6 +226,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     rules.refresh().await;
     let limits = &settings.limits;
     let shared = Shared {
+        room: Room::new(limits.held_bytes),
         rules: ArcSwap::new(rules),
         limits: Limits {
             header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),

@@ -96,3 +96,39 @@ fn two_thousand_slow_connections_are_in_nobodys_way() {
     println!("{grown} of {most} bytes");
     assert!(grown < most, "{grown} bytes for {} slow connections", slow.len());
 }
+
+/// A body that a step must hold whole shares the room with all others: what has come of it counts, not what it will be.
+#[test]
+fn bodies_that_are_held_have_room_together() {
+    let backend = Backend::json("{}");
+    let gateway = Setup::new(&backend)
+        .extra("limits: { body_bytes: 1MiB, held_bytes: 1MiB }")
+        .start();
+    let token = gateway.token(&claims(&["finance_admin"]));
+    let body = format!(r#"{{"county":"County_A","note":"{}"}}"#, "a".repeat(600 << 10));
+    let keyed = |key: &str| {
+        let fields = format!("X-Idempotency-Key: {key}\r\n");
+        request("POST", "/api/ledger/sync", &token, &fields, &body)
+    };
+    let mut tries = 0;
+    wait_for("the second to find no room", || {
+        tries += 1;
+        let first = keyed(&format!("first-{tries}"));
+        let (last, all_but_one) = first.split_last().unwrap();
+        let mut slow = Client::open(gateway.port);
+        slow.write(all_but_one);
+        let second = ask(gateway.port, &keyed(&format!("second-{tries}")));
+        slow.write(&[*last]);
+        let first = slow.read(false);
+        // The second may have been sooner.
+        if second.status == 200 {
+            return false;
+        }
+        assert_eq!((second.status, second.error().as_str()), (503, "checks_busy"));
+        assert_eq!(second.field("retry-after"), Some("5"));
+        assert_eq!(first.status, 200, "who has room keeps it");
+        true
+    });
+    let third = ask(gateway.port, &keyed("third"));
+    assert_eq!(third.status, 200, "the room is free again: {third:?}");
+}
