@@ -24,6 +24,10 @@ pub struct Share {
     who: u64,
 }
 
+/// A user has all of its share.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowded;
+
 impl Shares {
     /// At most so many requests of each user.
     #[must_use]

@@ -22,7 +22,7 @@ use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
-use crate::edge::share::Share;
+use crate::edge::share::{Crowded, Share};
 use crate::edge::store::Reservation;
 use crate::ledger::is_transaction_id;
 use crate::policy::Permit;
@@ -96,8 +96,14 @@ impl Sent {
     }
 }
 
-/// Sends the call.
-pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
+/// Makes the request at once; what is returned sends it.
+///
+/// No `async fn`: that would keep what the request is made of until the answer is here.
+pub(super) fn forward<'a>(
+    shared: &'a Arc<Shared>,
+    worker: usize,
+    outgoing: Outgoing<'a>,
+) -> Result<impl Future<Output = Result<Reply, Refusal>> + 'a, Refusal> {
     let permit = outgoing.permit;
     let upstream = permit
         .module()
@@ -112,26 +118,27 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
         None => backend.share(neighbourhood(outgoing.sent.call().source)),
     };
     let (request, fault, reservation) = request(outgoing, backend)?;
-    let started = Instant::now();
-    let mut exchange = Exchange {
+    let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
-        share,
         fault,
     };
-    let reply = match reservation {
-        None => exchange.send(request).await,
-        Some(reservation) => {
-            // Carried to its end although the client may hang up meanwhile: the outcome must be known.
-            let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-            tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
-                .await
-                .unwrap_or_else(|_| Err(Reason::Internal.into()))
-        }
-    };
-    durations.observe(started.elapsed().as_secs_f64());
-    reply
+    Ok(async move {
+        let started = Instant::now();
+        let reply = match reservation {
+            None => exchange.reply(exchange.backend.send(worker, share, request).await),
+            Some(reservation) => {
+                // Carried to its end although the client may hang up meanwhile: the outcome must be known.
+                let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
+                tokio::task::spawn_local(Box::pin(exchange.send_once(share, request, reservation, find, head)))
+                    .await
+                    .unwrap_or_else(|_| Err(Reason::Internal.into()))
+            }
+        };
+        durations.observe(started.elapsed().as_secs_f64());
+        reply
+    })
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -206,19 +213,12 @@ struct Exchange {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
     worker: usize,
-    share: Result<Option<Share>, SendFault>,
     fault: Option<UploadFault>,
 }
 
 impl Exchange {
-    /// Asks the backend, once.
-    async fn ask(&mut self, request: Request<Payload>) -> Result<BackendReply, SendFault> {
-        let share = std::mem::replace(&mut self.share, Ok(None))?;
-        self.backend.send(self.worker, share, request).await
-    }
-
-    async fn send(&mut self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        let reply = self.ask(request).await;
+    /// What came back to a request that had no key.
+    fn reply(&self, reply: Result<BackendReply, SendFault>) -> Result<Reply, Refusal> {
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
         if head.status.is_informational() {
@@ -249,13 +249,15 @@ impl Exchange {
 
     /// A keyed write: its outcome is on disk before its answer goes back.
     async fn send_once(
-        mut self,
+        self,
+        share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
         reservation: Reservation,
         find: Option<TransactionId>,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
-        let BackendReply { response, lease } = match self.ask(request).await {
+        let sent = self.backend.send(self.worker, share, request).await;
+        let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
             Err(fault) => {
                 if fault.may_have_arrived() {
