@@ -36,6 +36,7 @@ mod rates;
 mod readers;
 mod reload;
 mod requests;
+mod requests_two;
 mod rows;
 mod scale;
 mod sealed;
