@@ -15,6 +15,7 @@ mod harness;
 
 mod admin;
 mod audit;
+mod canaries;
 mod cli;
 mod codings;
 mod compression;

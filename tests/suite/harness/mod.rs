@@ -58,6 +58,8 @@ pub struct Setup {
     pub timeout: &'static str,
     /// More keys of the backend, each with a comma before it.
     pub upstream: &'static str,
+    /// What the program logs, as `RUST_LOG` says it; as it does by itself if empty.
+    pub log: &'static str,
     /// Names and contents of more files.
     pub files: Vec<(&'static str, String)>,
 }
@@ -74,6 +76,7 @@ impl Setup {
             backend: backend.port(),
             timeout: "5s",
             upstream: "",
+            log: "",
             files: Vec::new(),
         }
     }
@@ -105,6 +108,7 @@ impl Setup {
             backend,
             timeout,
             upstream,
+            log,
             files,
         } = self;
         let audit = audit.unwrap_or_else(|| "audit/audit.jsonl".into());
@@ -127,6 +131,7 @@ impl Setup {
             folder,
             port,
             admin,
+            level: log,
             child: None,
         };
         gateway.launch();
@@ -139,6 +144,8 @@ pub struct Gateway {
     folder: TempDir,
     pub port: u16,
     pub admin: u16,
+    /// `RUST_LOG`, if not empty.
+    level: &'static str,
     child: Option<Child>,
 }
 
@@ -153,6 +160,7 @@ impl Gateway {
         let child = Command::new(PROGRAM)
             .args(["serve", "--config"])
             .arg(self.path("tollgate.yaml"))
+            .envs((!self.level.is_empty()).then_some(("RUST_LOG", self.level)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
