@@ -1,8 +1,6 @@
 //! What HTTP/1 refuses is refused in HTTP/2 too (RFC 9113, 8; THREATS C): each request as raw frames, on a connection of
 //! its own. No backend sees any of them, save those that are good.
 
-use std::io::Write;
-
 use super::harness::frames::{END_HEADERS, END_STREAM, Fate, Frames, block, frame, get, kind};
 use super::harness::*;
 
