@@ -12,23 +12,26 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
 use crate::config::{Address, AuditTarget, Gateway};
 use crate::edge::journal::{Journal, Target};
+use crate::edge::revoked::Register;
 use crate::edge::store::{Store, StoreFault};
-use crate::server::operators::{Asked, Desk, MAX_OPERATOR, PATH, Told, Who};
+use crate::identity::MAX_REVOKED;
+use crate::server::operators::{Asked, Desk, MAX_OPERATOR, PATH, REVOKED_PATH, Told, Who};
 
 /// How long the admin port may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Largest answer that is read from it, in bytes: a page of long keys is far smaller.
-const MAX_ANSWER: usize = 4 << 20;
+/// Largest answer that is read from it, in bytes: a full list of revoked tokens with the longest names and reasons.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Where to ask.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     runtime: Runtime,
     place: Place,
 }
@@ -55,7 +58,7 @@ impl Source {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) fn ask(&self, method: &Method, target: &str, body: &Value) -> anyhow::Result<Told> {
+    pub(in super::super) fn ask(&self, method: &Method, target: &str, body: &Value) -> anyhow::Result<Told> {
         let body = if body.is_null() {
             Vec::new()
         } else {
@@ -79,6 +82,9 @@ impl Source {
                     body: &body,
                     who: &who,
                 })))
+            }
+            Place::Nothing(_) if method == Method::GET && target == REVOKED_PATH => {
+                Ok(Told::ok(json!({ "revoked": [], "room": MAX_REVOKED })))
             }
             Place::Nothing(folder) => Ok(if target.starts_with(PATH) && target.contains('?') {
                 Told::ok(json!({ "records": [], "next": null }))
@@ -108,9 +114,10 @@ fn place(settings: &Gateway, to_settle: bool) -> anyhow::Result<Place> {
         Err(StoreFault::InUse) => return Ok(Place::Gateway(settings.admin.clone())),
         Err(fault) => return Err(fault).with_context(|| format!("cannot open the store in `{}`", folder.display())),
     };
+    let register = Arc::new(Register::open(&folder)?);
     let journal = to_settle.then(|| journal(settings)).transpose()?;
     Ok(Place::Store {
-        desk: Box::new(Desk::new(store, journal.clone())),
+        desk: Box::new(Desk::new(store, journal.clone()).revoking(register)),
         journal,
         folder,
     })
@@ -191,7 +198,7 @@ async fn exchange(
 }
 
 /// The user that runs this command, as the system says and not the environment; behind `sudo` also who asked for it.
-pub(super) fn operator() -> String {
+pub(in super::super) fn operator() -> String {
     let Ok(uid) = std::fs::metadata("/proc/self").map(|own| own.uid()) else {
         return "unknown".to_owned();
     };

@@ -127,9 +127,13 @@ version: 1
 identity:
   issuers:
     - { issuer: a, audience: [x, y], public_key: keys/key.pem, algorithms: [ES256, EdDSA], claims: {} }
-    - { issuer: b, audience: x, secret_file: keys/secret }
+    - { issuer: b, audience: x, secret_file: keys/secret, require_bound_tokens: true }
     - { issuer: c, audience: x, jwks: "https://idp.example:8443/jwks.json", jwks_ca: keys/ca.pem, algorithms: [PS256] }
   forward_as: { X-Scopes: scopes, X-Issuer: issuer }
+revoked:
+  tokens: ["3f0c9a61"]
+  users: [mallory]
+  issued_before: { ops7: "2026-11-20T10:00:00Z" }
 roles:
   a: { scopes: [x, y] }
 modules:
@@ -266,7 +270,7 @@ fn a_policy_is_typed() {
         (&codings[..], &[][..])
     );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
-    assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].origin.line, 16);
     assert_eq!(modules[0].dialect, Dialect::default());
     assert_eq!(
         modules[1].dialect,
