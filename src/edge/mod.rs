@@ -9,6 +9,8 @@ pub mod locks;
 pub mod metrics;
 pub mod payload;
 pub mod revoked;
+pub mod room;
+pub mod share;
 pub mod store;
 pub mod tls;
 pub mod watch;

@@ -20,11 +20,13 @@ use super::rehearse::Earnest;
 use super::tag::Tags;
 use super::versions::{Condition, Telling};
 use super::view::View;
-use super::{Arrival, REQUEST_ID, Shared};
+use super::{Arrival, REQUEST_ID, Shared, neighbourhood};
 use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
+use crate::edge::room::Room;
+use crate::edge::share::{Crowded, Share};
 use crate::edge::store::Reservation;
 use crate::ledger::{StoreKeys, is_transaction_id};
 use crate::policy::Permit;
@@ -85,12 +87,13 @@ pub(super) enum Sent {
 }
 
 impl ReplyBody {
-    /// The whole body, of at most `limit` bytes.
-    pub(super) async fn whole(self, limit: u64) -> Result<Bytes, Refusal> {
+    /// The whole body, of at most `limit` bytes, for which there is room.
+    pub(super) async fn whole(self, limit: u64, room: &Arc<Room>) -> Result<Bytes, Refusal> {
         let (mut wire, mut lease) = match self {
             Self::Whole { bytes, .. } => return Ok(bytes),
             Self::Wire(wire, lease) => (wire, lease),
         };
+        let mut taken = room.begin();
         let mut all = BytesMut::new();
         loop {
             match lease.within(wire.frame()).await {
@@ -112,12 +115,15 @@ impl ReplyBody {
                     if (all.len() + data.len()) as u64 > limit {
                         return Err(Reason::AnswerTooLarge.into());
                     }
+                    if !taken.more(data.len()) {
+                        return Err(Reason::ChecksBusy.into());
+                    }
                     all.extend_from_slice(&data);
                 }
             }
         }
         lease.keep();
-        Ok(all.freeze())
+        Ok(taken.keep(all.freeze()))
     }
 }
 
@@ -148,6 +154,11 @@ pub(super) fn forward<'a>(
     let permit = outgoing.permit;
     let (backend, durations) = backend(shared, permit)?;
     let head = outgoing.sent.call().method == Method::HEAD;
+    // Who has no token is known by the address.
+    let share = match outgoing.caller {
+        Some(caller) => backend.share((&caller.authority.caller.issuer, &caller.authority.caller.user)),
+        None => backend.share(neighbourhood(outgoing.sent.call().source)),
+    };
     let Sendable {
         request,
         fault,
@@ -164,12 +175,13 @@ pub(super) fn forward<'a>(
     Ok(async move {
         if reservation.is_none() && condition.is_none() {
             let started = Instant::now();
-            let reply = exchange.reply(exchange.backend.send(worker, request).await);
+            let reply = exchange.reply(exchange.backend.send(worker, share, request).await);
             durations.observe(started.elapsed().as_secs_f64());
             return reply;
         }
         let write = Write {
             exchange,
+            share,
             request,
             reservation,
             condition,
@@ -313,6 +325,7 @@ impl Remember {
 /// A write that must be known to its end.
 struct Write {
     exchange: Exchange,
+    share: Result<Option<Share>, Crowded>,
     request: Request<Payload>,
     reservation: Option<Reservation>,
     condition: Option<Box<Condition>>,
@@ -326,6 +339,7 @@ impl Write {
     async fn carry(self) -> Result<Reply, Refusal> {
         let Self {
             exchange,
+            share,
             mut request,
             reservation,
             condition,
@@ -345,8 +359,12 @@ impl Write {
         };
         let started = Instant::now();
         let reply = match reservation {
-            Some(reservation) => exchange.send_once(request, reservation, remember, head_only).await,
-            None => exchange.send_whole(request).await,
+            Some(reservation) => {
+                exchange
+                    .send_once(share, request, reservation, remember, head_only)
+                    .await
+            }
+            None => exchange.send_whole(share, request).await,
         };
         durations.observe(started.elapsed().as_secs_f64());
         drop(held);
@@ -371,6 +389,11 @@ impl Exchange {
         self.shared.limits.body_bytes
     }
 
+    /// Where there is room for it.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.shared.room
+    }
+
     /// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
     fn ours(&self, head: &mut response::Parts) {
         head.version = Version::HTTP_11;
@@ -381,17 +404,22 @@ impl Exchange {
     }
 
     /// Sends it, and waits for the whole answer.
-    async fn send_whole(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        let mut reply = self.send(request).await?;
+    async fn send_whole(
+        &self,
+        share: Result<Option<Share>, Crowded>,
+        request: Request<Payload>,
+    ) -> Result<Reply, Refusal> {
+        let mut reply = self.reply(self.backend.send(self.worker, share, request).await)?;
         let limit = self.limit();
-        let bytes = reply.body.whole(limit).await?;
+        let bytes = reply.body.whole(limit, self.room()).await?;
         reply.body = ReplyBody::Whole { bytes, limit };
         Ok(reply)
     }
 
     /// Sends it.
     pub(super) async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        self.reply(self.backend.send(self.worker, request).await)
+        // What Tollgate asks of itself is nobody's share.
+        self.reply(self.backend.send(self.worker, Ok(None), request).await)
     }
 
     /// What came back to a request.
@@ -417,6 +445,7 @@ impl Exchange {
         let broken_off = self.fault.as_ref().and_then(UploadFault::reason);
         let reason = broken_off.unwrap_or(match fault {
             SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
+            SendFault::Crowded => Reason::RateLimited,
             SendFault::Broken(_) => Reason::UpstreamBroken,
             SendFault::Timeout => Reason::UpstreamTimeout,
         });
@@ -426,12 +455,13 @@ impl Exchange {
     /// A keyed write: its outcome is on disk before its answer goes back.
     async fn send_once(
         self,
+        share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
         reservation: Reservation,
         remember: Remember,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
-        let sent = self.backend.send(self.worker, request).await;
+        let sent = self.backend.send(self.worker, share, request).await;
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
             Err(fault) => {
@@ -485,6 +515,7 @@ impl Exchange {
 
     /// The whole body; `None` if it came whole but is too large to be held.
     async fn whole(&self, mut body: Incoming, limit: u64) -> Result<Option<Bytes>, ()> {
+        let mut taken = self.shared.room.begin();
         let mut all = BytesMut::new();
         let mut fits = true;
         loop {
@@ -492,11 +523,11 @@ impl Exchange {
                 return Err(());
             };
             match frame {
-                None => return Ok(fits.then(|| all.freeze())),
+                None => return Ok(fits.then(|| taken.keep(all.freeze()))),
                 Some(Err(_)) => return Err(()),
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    fits &= (all.len() + data.len()) as u64 <= limit;
+                    fits = fits && (all.len() + data.len()) as u64 <= limit && taken.more(data.len());
                     if fits {
                         all.extend_from_slice(&data);
                     }

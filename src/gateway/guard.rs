@@ -53,9 +53,9 @@ pub(super) async fn guard(
     condition: Result<Option<Box<Condition>>, Refusal>,
 ) -> Result<Next, Refusal> {
     let call = earnest.call();
-    let (body, objection) = valid(call, permit, body).await?;
+    let (body, objection) = valid(shared, call, permit, body).await?;
     if let Some(objection) = objection {
-        let bytes = body.read().await?;
+        let bytes = body.read(&shared.room).await?;
         return unless_known(shared, call, caller, permit, &bytes, objection).await;
     }
     let key = key(call, permit).inspect_err(|refusal| {
@@ -67,7 +67,7 @@ pub(super) async fn guard(
         Ok(condition) => condition,
         Err(objection) if key.is_none() => return Err(objection),
         Err(objection) => {
-            let bytes = body.read().await?;
+            let bytes = body.read(&shared.room).await?;
             return unless_known(shared, call, caller, permit, &bytes, objection).await;
         }
     };
@@ -76,14 +76,14 @@ pub(super) async fn guard(
             None => unguarded(body),
             // Nobody holds a lock while a client's body is on its way.
             Some(condition) => Turn {
-                payload: whole(body.read().await?),
+                payload: whole(body.read(&shared.room).await?),
                 fault: None,
                 reservation: None,
                 condition: Some(condition),
             },
         }));
     };
-    let bytes = body.read().await?;
+    let bytes = body.read(&shared.room).await?;
     let named = Named::of(call, caller, permit, &key, &bytes);
     let store = &shared.store;
     let ask = async || {
@@ -141,11 +141,16 @@ impl Named {
 
 /// Holds the body of a write against the route's schema, if it has one, before its key is touched: a bad request leaves
 /// nothing behind. Gives the body back, and what is wrong with it.
-async fn valid(call: &Call, permit: &Permit, body: Inbound) -> Result<(Inbound, Option<Refusal>), Refusal> {
+async fn valid(
+    shared: &Shared,
+    call: &Call,
+    permit: &Permit,
+    body: Inbound,
+) -> Result<(Inbound, Option<Refusal>), Refusal> {
     let Some(rules) = rehearse::rules(call, permit) else {
         return Ok((body, None));
     };
-    let bytes = body.read().await?;
+    let bytes = body.read(&shared.room).await?;
     let faults = rehearse::faults(rules, &bytes).await?;
     let objection = (!faults.is_empty()).then(|| Refusal::invalid(Reason::SchemaViolation, faults));
     Ok((Inbound::Read(bytes), objection))

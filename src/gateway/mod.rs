@@ -47,6 +47,7 @@ use crate::edge::journal::Journal;
 use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
+use crate::edge::room::Room;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
 
@@ -84,6 +85,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// Limits on requests.
     pub limits: Limits,
+    /// The room for bodies that must be held whole.
+    pub room: Arc<Room>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whose answers wait for their audit line.
@@ -243,6 +246,7 @@ impl Gateway {
         let Shared {
             limits,
             trusted_proxies,
+            room,
             ..
         } = &*self.shared;
         let policy = rules.policy();
@@ -275,7 +279,7 @@ impl Gateway {
                 .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
-        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
+        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;
         let asker = Asker {
             shared: &self.shared,
             worker: self.worker,
@@ -326,7 +330,7 @@ impl Gateway {
         };
         let reply = match told {
             None => reply,
-            Some(told) => Box::pin(told.tell(reply, limits.body_bytes)).await?,
+            Some(told) => Box::pin(told.tell(reply, limits.body_bytes, room)).await?,
         };
         let reader = Reader {
             method: &method,

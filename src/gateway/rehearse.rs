@@ -99,7 +99,7 @@ impl Rehearsal {
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let rules = rules_of_dry_run(&self.call, permit)?;
-        let body = body.read().await?;
+        let body = body.read(&asker.shared.room).await?;
         let deltas = look(rules, &body, DryRun::add_up)
             .await?
             .map_err(|faults| Refusal::invalid(Reason::DryRunInvalid, faults))?;

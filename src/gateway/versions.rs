@@ -23,6 +23,7 @@ use crate::call::Call;
 use crate::call::document::{Located, locate};
 use crate::edge::locks::{Held, Locks, Resource};
 use crate::edge::payload::Payload;
+use crate::edge::room::Room;
 use crate::ledger::{IfMatch, Version};
 use crate::policy::Permit;
 use crate::policy::parts::{Concurrency, VersionFrom};
@@ -156,7 +157,7 @@ impl Question {
             }
         }
         let head = reply.head;
-        let body = reply.body.whole(limit).await?;
+        let body = reply.body.whole(limit, self.exchange.room()).await?;
         read(from, &head.headers, &body, limit)
             .map(Some)
             .ok_or_else(|| broken("the backend's answer has no version where the policy says".into()))
@@ -203,7 +204,7 @@ impl Telling {
     }
 
     /// Writes the version into an answer. A body that it stands in is read whole, up to `limit` bytes.
-    pub(super) async fn tell(self: Box<Self>, reply: Reply, limit: u64) -> Result<Reply, Refusal> {
+    pub(super) async fn tell(self: Box<Self>, reply: Reply, limit: u64, room: &Arc<Room>) -> Result<Reply, Refusal> {
         if is_by_tag(&self.from) {
             return Ok(reply);
         }
@@ -220,7 +221,7 @@ impl Telling {
             (Some(question), from) => (question.version(from).await?, body),
             (None, from @ VersionFrom::Header(_)) => (read(from, &head.headers, &Bytes::new(), limit), body),
             (None, from) => {
-                let bytes = body.whole(limit).await?;
+                let bytes = body.whole(limit, room).await?;
                 let version = read(from, &head.headers, &bytes, limit);
                 (version, ReplyBody::Whole { bytes, limit })
             }

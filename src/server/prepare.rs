@@ -14,6 +14,7 @@ use crate::edge::jwks::Remote;
 use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
+use crate::edge::room::Room;
 use crate::edge::store::Store;
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
@@ -245,6 +246,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
                 connect_timeout: upstream.connect_timeout,
                 timeout: upstream.timeout,
                 max_connections: usize::try_from(upstream.max_connections).unwrap_or(usize::MAX),
+                max_connections_per_user: upstream.max_connections_per_user,
                 tls: tls.clone(),
             };
             (Arc::new(Backend::new(rules, workers)), metrics.upstream(&upstream.name))
@@ -254,6 +256,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     rules.refresh().await;
     let limits = &settings.limits;
     let shared = Shared {
+        room: Room::new(limits.held_bytes),
         rules: ArcSwap::new(rules),
         limits: Limits {
             header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),

@@ -222,6 +222,7 @@ fn what_a_gateway_file_leaves_out_has_a_value() {
     assert_eq!(upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(upstream.timeout, Duration::from_secs(30));
     assert_eq!(upstream.max_connections, 128);
+    assert_eq!(upstream.max_connections_per_user, None);
 }
 
 #[test]
@@ -235,6 +236,10 @@ fn a_gateway_file_is_typed() {
             "address: \"0.0.0.0:${PORT}\"\n  insecure_admin_exposed: true",
         )
         .replace("127.0.0.1:9000", "backend:9000")
+        .replace(
+            "max_connections: 128",
+            "max_connections: 128, max_connections_per_user: 32",
+        )
         .replace("connections: 10000", "connections: \"${PORT}\"")
         + "workers: 2\n";
     let (gateway, warnings) = gateway(&text).unwrap_or_else(|problems| panic!("{}", said(&problems)));
@@ -251,6 +256,7 @@ fn a_gateway_file_is_typed() {
     );
     assert_eq!(gateway.admin, Address::Tcp("0.0.0.0:9000".parse().unwrap()));
     assert_eq!(gateway.limits.connections, 9000);
+    assert_eq!(gateway.upstreams[0].max_connections_per_user, Some(32));
     assert_eq!(gateway.workers, Some(2));
     assert!(gateway.listen[0].tls.as_ref().unwrap().client_ca.is_some());
 }
