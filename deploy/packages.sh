@@ -25,6 +25,8 @@ gcc                                   gcc
 /usr/include/stdio.h                  libc6-dev
 make                                  make
 git                                   git
+/usr/share/postgresql-common/pg_wrapper postgresql
+setpriv                               util-linux
 '
 for_bench='
 haproxy     haproxy

@@ -181,7 +181,8 @@ impl Remote {
     }
 }
 
-fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchFault> {
+/// The rules of a TLS client that verifies: by these authorities, or by the system's.
+pub(super) fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchFault> {
     let unusable = |fault: &dyn fmt::Display| FetchFault::Authorities(fault.to_string());
     let mut roots = RootCertStore::empty();
     match authorities {

@@ -50,6 +50,8 @@ pub struct Metrics {
     store_keys: IntGauge,
     store_bytes: IntGauge,
     store_unknown: IntGauge,
+    store_up: IntGauge,
+    store_waiting: IntGauge,
 }
 
 /// What one route counts, each counter found once.
@@ -157,6 +159,8 @@ impl Metrics {
             connections: gauge("tollgate_connections", "Client connections open.")?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
+            store_up: gauge("tollgate_store_up", "1 while the store takes keyed writes.")?,
+            store_waiting: gauge("tollgate_store_waiting", "Requests that wait for the store.")?,
             store_unknown: gauge(
                 "tollgate_store_unknown",
                 "Keyed writes whose outcome is unknown until an operator settles it.",
@@ -242,6 +246,8 @@ impl Metrics {
             (&self.store_keys, store.keys),
             (&self.store_bytes, store.file_bytes),
             (&self.store_unknown, store.unknown),
+            (&self.store_up, u64::from(store.up)),
+            (&self.store_waiting, u64::try_from(store.waiting).unwrap_or(u64::MAX)),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -334,6 +340,7 @@ mod tests {
             "tollgate_store_keys 1",
             "tollgate_store_bytes 4096",
             "tollgate_store_unknown 3",
+            "tollgate_store_up 1",
             r#"tollgate_upstream_up{upstream="billing"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

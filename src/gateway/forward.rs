@@ -209,6 +209,12 @@ impl Exchange {
         find: Option<TransactionId>,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
+        if !reservation.is_held() {
+            // Nothing was sent; whether the key can be freed is for the store to say.
+            let _ = reservation.release().await;
+            let why = "the shared store has not heard of this gateway for too long";
+            return Err(Refusal::because(Reason::StoreUnavailable, why));
+        }
         let sent = self.backend.send(self.worker, request).await;
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,

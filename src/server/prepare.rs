@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use super::StartFault;
 use super::tls::{Tls, TlsFiles};
-use crate::config::{self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity};
+use crate::config::{
+    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity, State,
+};
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
-use crate::edge::store::Store;
+use crate::edge::store::{Store, StoreFault};
 use crate::gateway::{IssuerKeys, Limits, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
 use crate::policy::Policy;
@@ -147,6 +149,17 @@ pub fn tls(settings: &Settings) -> Result<Vec<Option<Arc<Tls>>>, Vec<Problem>> {
     if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
+/// Opens the store. The server of a shared one may be away; then keyed writes are refused until it is there.
+///
+/// # Errors
+/// [`StoreFault`].
+pub fn store(state: &State) -> Result<Store, StoreFault> {
+    match state {
+        State::Folder(folder) => Store::open(folder),
+        State::Shared(server) => Store::join(server),
+    }
+}
+
 /// Opens the audit log and the store, and puts the first rules in force.
 pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     // What authors wrote is looked at before anything is made on disk.
@@ -173,7 +186,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
             "the audit log ended in a torn line, which was cut off"
         );
     }
-    let store = Store::open(&settings.state)?;
+    let store = store(&settings.state)?;
     let workers = settings.worker_count();
     let backends = settings
         .upstreams

@@ -6,12 +6,13 @@ use crate::config::fields::asked;
 use crate::config::gateway_keys::GATEWAY;
 use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
-use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
+use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity, State};
 use crate::identity::{Algorithm, ClaimNames};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const GATEWAY_EXAMPLE: &str = r#"
@@ -146,7 +147,7 @@ fn loaded(text: &str) -> LoadedPolicy {
 fn the_examples_load() {
     let (gateway, warnings) = gateway(GATEWAY_EXAMPLE).unwrap_or_else(|problems| panic!("{}", said(&problems)));
     assert_eq!(said(&warnings), "");
-    assert_eq!(gateway.upstream_names(), ["billing".into()]);
+    assert_eq!(gateway.upstream_names(), [Arc::<str>::from("billing")]);
     let loaded = loaded(POLICY_EXAMPLE);
     insta::assert_snapshot!(said(&loaded.warnings), @r#"
     p.yaml:17:5: warning: nothing asks for what role `meter_validator` grants
@@ -169,7 +170,7 @@ fn what_a_gateway_file_leaves_out_has_a_value() {
     assert!(gateway.listen[0].tls.is_none());
     assert_eq!(gateway.admin, Address::Tcp("127.0.0.1:9901".parse().unwrap()));
     assert_eq!(gateway.policy, folder.path().join("policies"));
-    assert_eq!(gateway.state, folder.path().join("state/"));
+    assert_eq!(gateway.state, State::Folder(folder.path().join("state/")));
     assert_eq!(
         gateway.audit.target,
         AuditTarget::File(folder.path().join("audit/audit.jsonl"))

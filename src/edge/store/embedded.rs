@@ -114,6 +114,15 @@ impl Request {
         }
     }
 
+    /// The key that it is about, if it is about one.
+    pub(super) const fn key(&self) -> Option<RecordKey> {
+        match self {
+            Self::Reserve { key, .. } | Self::Show { key } | Self::Rule { key, .. } => Some(*key),
+            Self::Settle { reserved, .. } => Some(*reserved.key()),
+            Self::List { .. } | Self::Snapshot => None,
+        }
+    }
+
     const fn now(&self) -> Option<u64> {
         match self {
             Self::Reserve { now, .. }

@@ -32,6 +32,18 @@ pub enum StoreFault {
     /// A commit failed, so nothing of it is acknowledged, and the store has closed.
     #[error("the store cannot be written: {0}")]
     Write(String),
+    /// The server of a shared store does not answer, or not in time. Passes.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// The server answers, and does not let the gateway do its work.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+    /// The server may forget what it acknowledged.
+    #[error("the store may forget what it acknowledges: {0}; `insecure_volatile: true` takes it all the same")]
+    Volatile(String),
+    /// While the holder of a key was not heard of, somebody else said what became of it.
+    #[error("the key was settled by somebody else, because its gateway was not heard of for too long")]
+    Overtaken,
     /// The store closed earlier; the program has to be started again.
     #[error("the store is closed")]
     Closed,
