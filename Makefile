@@ -6,7 +6,7 @@ LOCKED := --locked
 
 # In order, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help demo test check fmt clippy doc bench deps
+.PHONY: help demo test check fmt clippy doc bench fuzz deps
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ doc:
 bench: ## measure against HAProxy and nginx, about two minutes; writes target/bench/report.md
 	$(CARGO) bench $(LOCKED) --bench policy
 	$(CARGO) bench $(LOCKED) --bench gateway
+
+fuzz: ## fuzz each parser for a minute, with libFuzzer; `tests/fuzz/fuzz.sh TARGET -runs=N` for one
+	tests/fuzz/fuzz.sh
 
 deps: ## install the programs that the tests start, from Debian's packages
 	@deploy/packages.sh

@@ -21,6 +21,7 @@ promtool                              prometheus
 curl                                  curl
 openssl                               openssl
 /etc/ssl/certs/ca-certificates.crt    ca-certificates
+chromium                              chromium
 gcc                                   gcc
 /usr/include/stdio.h                  libc6-dev
 make                                  make

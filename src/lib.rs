@@ -14,10 +14,11 @@
 //! 3. *identify*: the token's [`policy::Authority`], verified once and then known by its hash; and its pace,
 //!    if a role has a limit;
 //! 4. *decide*: [`policy::evaluate()`] gives a [`policy::Permit`], or says why not;
-//! 5. *guard*: a keyed write has its key on disk, or is one that came before;
-//! 6. *forward*: the backend is asked, at most once;
-//! 7. *mask*: only here a backend's reply becomes an answer that may be returned;
-//! 8. *record*: the audit line is filed, and counted under the same reason.
+//! 5. *rehearse*: a dry run is answered, and goes no further;
+//! 6. *guard*: a write's body is what it must be, and a keyed write has its key on disk, or is one that came before;
+//! 7. *forward*: the backend is asked, at most once;
+//! 8. *mask*: only here a backend's reply becomes an answer that may be returned;
+//! 9. *record*: the audit line is filed, and counted under the same reason.
 //!
 //! # Floors
 //!
@@ -45,6 +46,8 @@
 //! 8. Every queue, map, buffer and wait has a named limit (constants beside what they limit).
 //! 9. A keyed write reaches the backend at most once, through any crash (`ledger`'s model, `edge::store`'s crash test,
 //!    `tests/suite/idempotency.rs`).
+//! 10. Nothing of a dry run is forwarded: what is must be an `Earnest` call, which no dry run makes, or a `Lookup` of
+//!     Tollgate's own, a `GET` of a path of the policy's (it does not compile; `tests/suite/dryruns.rs`).
 
 pub mod reason;
 

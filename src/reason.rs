@@ -22,6 +22,8 @@ pub enum Reason {
     AmbiguousRequest,
     /// The method is none that a backend of ours may see.
     UnsupportedMethod,
+    /// A web page asks that may not, or for what it may not (Fetch's preflight).
+    OriginNotAllowed,
     /// The peer's address is not one that the policy admits.
     SourceNotAllowed,
     /// A protected route was asked without a bearer token.
@@ -50,6 +52,12 @@ pub enum Reason {
     DeniedCondition,
     /// A dry run of a route that has none.
     DryRunUnsupported,
+    /// The body of a dry run is not what the route's schema, or its rules for entries, say (S1.10).
+    DryRunInvalid,
+    /// The body of a write is not.
+    SchemaViolation,
+    /// Too many large bodies are looked at already.
+    ChecksBusy,
     /// The route demands an idempotency key and there is none (S1.8).
     IdempotencyKeyMissing,
     /// The idempotency key is not 1-255 visible ASCII characters.
@@ -87,6 +95,8 @@ pub enum Reason {
 pub enum Outcome {
     /// The request was let through and the backend's answer given back.
     Allowed,
+    /// It was a dry run: the answer says what the write would do, and no backend was asked (S1.10).
+    DryRun,
     /// It was let through, and the client hung up before it had the whole answer.
     Abandoned,
     /// It was refused, or failed, for this reason.
@@ -95,7 +105,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 41] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -104,6 +114,7 @@ impl Reason {
         Self::AmbiguousPath,
         Self::AmbiguousRequest,
         Self::UnsupportedMethod,
+        Self::OriginNotAllowed,
         Self::SourceNotAllowed,
         Self::MissingToken,
         Self::InvalidToken,
@@ -118,6 +129,9 @@ impl Reason {
         Self::JurisdictionMismatch,
         Self::DeniedCondition,
         Self::DryRunUnsupported,
+        Self::DryRunInvalid,
+        Self::SchemaViolation,
+        Self::ChecksBusy,
         Self::IdempotencyKeyMissing,
         Self::IdempotencyKeyInvalid,
         Self::IdempotencyKeyReused,
@@ -147,6 +161,7 @@ impl Reason {
             Self::AmbiguousPath => "ambiguous_path",
             Self::AmbiguousRequest => "ambiguous_request",
             Self::UnsupportedMethod => "unsupported_method",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::SourceNotAllowed => "source_not_allowed",
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",
@@ -161,6 +176,9 @@ impl Reason {
             Self::JurisdictionMismatch => "jurisdiction_mismatch",
             Self::DeniedCondition => "denied_condition",
             Self::DryRunUnsupported => "dry_run_unsupported",
+            Self::DryRunInvalid => "dry_run_invalid",
+            Self::SchemaViolation => "schema_violation",
+            Self::ChecksBusy => "checks_busy",
             Self::IdempotencyKeyMissing => "idempotency_key_missing",
             Self::IdempotencyKeyInvalid => "idempotency_key_invalid",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
@@ -191,7 +209,10 @@ impl Reason {
             | Self::AmbiguousPath
             | Self::AmbiguousRequest
             | Self::UnsupportedMethod
+            | Self::SchemaViolation
+            | Self::ChecksBusy
             | Self::ClientClosed => "DENIED_REQUEST",
+            Self::OriginNotAllowed => "DENIED_ORIGIN",
             Self::SourceNotAllowed => "DENIED_SOURCE",
             Self::MissingToken | Self::InvalidToken | Self::ExpiredToken => "DENIED_TOKEN",
             Self::NoRole | Self::ConflictingRoles => "DENIED_ROLE",
@@ -201,7 +222,7 @@ impl Reason {
             Self::DeniedModule => "DENIED_MODULE",
             Self::JurisdictionMismatch => "DENIED_JURISDICTION",
             Self::DeniedCondition => "DENIED_CONDITION",
-            Self::DryRunUnsupported => "DRY_RUN",
+            Self::DryRunUnsupported | Self::DryRunInvalid => "DRY_RUN",
             Self::IdempotencyKeyMissing
             | Self::IdempotencyKeyInvalid
             | Self::IdempotencyKeyReused
@@ -226,6 +247,7 @@ impl Outcome {
     pub const fn decision(self) -> &'static str {
         match self {
             Self::Allowed | Self::Abandoned => "ALLOWED",
+            Self::DryRun => "DRY_RUN",
             Self::Refused(reason) => reason.decision(),
         }
     }
@@ -234,7 +256,7 @@ impl Outcome {
     #[must_use]
     pub const fn error(self) -> Option<&'static str> {
         match self {
-            Self::Allowed => None,
+            Self::Allowed | Self::DryRun => None,
             Self::Abandoned => Some(Reason::ClientClosed.code()),
             Self::Refused(reason) => Some(reason.code()),
         }

@@ -42,6 +42,19 @@ the_same_account() {
     has '"SUBSIDY-TIER": "T2"'
     has '"SSN": "900-11-1001"'
 
+    note "Its statements are not quite JSON: leading zeros, a plus, .75, a tab and Latin-1 in a string, a comma too many."
+    ask - "$billing/api/statements/A1001"
+    has '"SUBSIDY-AMOUNT": 00045.5000'
+    note "The module says \`json: tolerant\`: they are masked all the same, and what stays is the program's own."
+    ask ANALYST "$city/api/statements/A1001?county=County_A"
+    expect 200 ALLOWED
+    has_not SUBSIDY-AMOUNT
+    has_not 900-11-1001
+    has '"BALANCE": +0001234.5000, "LATE-FEE": .75, ' "+0001234.5000 and .75, byte for byte"
+    has $'Libert\xe9\tNorthfield' "the tab and the Latin-1"
+    has '"PHONE": "[REDACTED]",}' "the last comma"
+    metric_becomes 'tollgate_tolerated_total{kind="trailing_comma",module="statements"}' 1
+
     note "Reading in all modules opens routes, not classified fields."
     ask FINANCE "$city/api/assistance/A1001?county=County_A"
     expect 200 ALLOWED
@@ -132,6 +145,12 @@ writes_once() {
     chapter "4. A write happens once (S1.8)"
     local key batch='{"county":"County_A","entries":[{"account_id":"A1001","amount":"12.30"},{"account_id":"A1002","amount":"-12.30"}]}'
     key="month-end-$$"
+    note "What would it do? A dry run adds it up, and the program never hears of it (S1.10)."
+    ask OPERATOR "${json[@]}" -d "$batch" "$city/api/ledger/sync?dry_run=true"
+    expect 200 DRY_RUN
+    has '{"account":"A1002","delta":"-12.30"}'
+    has '"total":"0.00"'
+
     note "Without a key, nothing is forwarded."
     ask OPERATOR "${json[@]}" -d "$batch" "$city/api/ledger/sync"
     expect 400 DENIED_IDEMPOTENCY
@@ -299,9 +318,10 @@ what_is_left() {
     done
     if [ "$mismatches" = "$before" ]; then good "none"; fi
 
-    run 0 "curl -s $admin/metrics | grep -E '_(decisions|masked_fields|idempotency)_total'" \
-        bash -c "curl -s '$admin/metrics' | grep -E '^tollgate_(decisions|masked_fields|idempotency)_total' | grep -v ' 0\$'"
+    run 0 "curl -s $admin/metrics | grep -E '_(decisions|masked_fields|tolerated|idempotency)_total'" \
+        bash -c "curl -s '$admin/metrics' | grep -E '^tollgate_(decisions|masked_fields|tolerated|idempotency)_total' | grep -v ' 0\$'"
     output_has 'tollgate_masked_fields_total{class="subsidy"}'
+    output_has 'tollgate_tolerated_total{kind="raw_byte",module="statements"} 1'
     output_has 'tollgate_decisions_total{decision="DENIED_JURISDICTION",module="ledger"}'
 
     run 0 "tollgate audit verify $DEMO_SHOWN/audit/municipal.jsonl" "$TOLLGATE" audit verify "$city_audit"

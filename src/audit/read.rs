@@ -30,6 +30,9 @@ pub struct Record<'l> {
     /// The canonical path without its query.
     #[serde(borrow, default)]
     pub endpoint: Option<Cow<'l, str>>,
+    /// The module that took it.
+    #[serde(borrow, default)]
+    pub module: Option<Cow<'l, str>>,
     /// The jurisdictions, as they are written: a JSON list.
     #[serde(borrow, default)]
     pub jurisdiction_scope: Option<&'l RawValue>,

@@ -30,15 +30,23 @@ pub struct Ambiguous;
 /// # Errors
 /// [`Ambiguous`].
 pub fn locate(body: &[u8], pointer: &str) -> Result<Located, Ambiguous> {
+    Ok(raw(body, pointer)?.map_or(Located::Missing, located))
+}
+
+/// What stands at `pointer`, which is empty or starts with `/`, as it is written: numbers keep every digit.
+///
+/// # Errors
+/// [`Ambiguous`].
+pub fn raw<'b>(body: &'b [u8], pointer: &str) -> Result<Option<&'b str>, Ambiguous> {
     let steps: Vec<String> = pointer
         .split('/')
         .skip(1)
         .map(|step| step.replace("~1", "/").replace("~0", "~"))
         .collect();
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let located = Walk { steps: &steps }.deserialize(&mut reader).map_err(|_| Ambiguous)?;
+    let found = Walk { steps: &steps }.deserialize(&mut reader).map_err(|_| Ambiguous)?;
     reader.end().map_err(|_| Ambiguous)?;
-    Ok(located)
+    Ok(found)
 }
 
 struct Walk<'p> {
@@ -46,18 +54,18 @@ struct Walk<'p> {
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = Located;
+    type Value = Option<&'de str>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Located, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         if self.steps.is_empty() {
-            return <&RawValue>::deserialize(deserializer).map(|raw| located(raw.get()));
+            return <&RawValue>::deserialize(deserializer).map(|raw| Some(raw.get()));
         }
         deserializer.deserialize_any(self)
     }
 }
 
 /// A value as it is written: numbers keep every digit.
-fn located(raw: &str) -> Located {
+pub(crate) fn located(raw: &str) -> Located {
     match raw.bytes().next() {
         Some(b'"') => serde_json::from_str(raw).map_or(Located::Other, Located::Text),
         Some(b'-' | b'0'..=b'9') => Located::Number(raw.to_owned()),
@@ -67,42 +75,42 @@ fn located(raw: &str) -> Located {
 
 /// Only reached on the way: what stands at the pointer is read by [`located`].
 impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = Located;
+    type Value = Option<&'de str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_unit<E>(self) -> Result<Located, E> {
-        Ok(Located::Missing)
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Located, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let wanted = self
             .steps
             .split_first()
             .and_then(|(first, rest)| Some((array_index(first)?, rest)));
-        let mut located = Located::Missing;
+        let mut located = None;
         let mut at = 0_usize;
         loop {
             match wanted {
@@ -120,11 +128,11 @@ impl<'de> Visitor<'de> for Walk<'_> {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Located, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let Some((first, rest)) = self.steps.split_first() else {
             return Err(A::Error::custom("no step left"));
         };
-        let mut located = Located::Missing;
+        let mut located = None;
         let mut seen = false;
         while let Some(name) = members.next_key::<String>()? {
             if !same(&name, first) {

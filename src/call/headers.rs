@@ -139,7 +139,8 @@ fn connection_names(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Removes from a backend's answer what belongs to its connection (RFC 9110, 7.6.1), and the CGI `Status` pseudo-header.
+/// Removes from a backend's answer what belongs to its connection (RFC 9110, 7.6.1), the CGI `Status` pseudo-header, and
+/// what it says to web pages: only the policy speaks of that.
 pub fn strip_response(headers: &mut HeaderMap) {
     let named = connection_names(headers);
     remove_if(headers, |name| {
@@ -159,7 +160,8 @@ pub fn strip_response(headers: &mut HeaderMap) {
                 | "keep-alive"
                 | "proxy-connection"
                 | "status"
-        ) || (!kept && named.iter().any(|named| named.eq_ignore_ascii_case(text)))
+        ) || text.starts_with("access-control-")
+            || (!kept && named.iter().any(|named| named.eq_ignore_ascii_case(text)))
     });
 }
 

@@ -5,6 +5,7 @@
 
 use super::hex;
 use std::borrow::Cow;
+use unicode_normalization::UnicodeNormalization;
 
 /// Most parameters in a query; more is refused, so that none hides behind a backend's own limit.
 pub const MAX_PARAMETERS: usize = 1024;
@@ -96,37 +97,69 @@ impl Query {
     }
 }
 
-/// Whether a backend that splits at `;` too would find `name` within this pair.
+/// Whether a backend that splits elsewhere too, or decodes before it splits, would find `name` within this pair.
 fn hides(pair: &str, name: &str) -> bool {
     let decoded = decode(pair);
-    decoded.split([';', '&']).skip(1).any(|part| {
-        let key = part.split('=').next().unwrap_or_default();
-        key == name || resembles(key, name)
-    })
+    let mut parts = decoded.split([';', '&', '?']);
+    let first = parts.next().and_then(|part| part.split('=').next()).unwrap_or_default();
+    let names = |part: &str| resembles(part.split('=').next().unwrap_or_default(), name);
+    // The caller has looked at the name as it stands: here it matters where it ends for a reader who decodes first.
+    let key = decode(pair.split('=').next().unwrap_or_default());
+    parts.any(names) || (first.len() < key.len() && resembles(first, name))
 }
 
-/// Whether `key` is `name` but for case, separators (`_`, `-`, `.`, blanks), brackets, control bytes or a further decoding.
+/// Whether `key`, decoded once, is `name` to some reader: but for case, separators, blanks, control and combining
+/// characters, compatibility forms (a fullwidth letter), an index (`name[]`, `a[name]`), what follows a NUL, or a further
+/// decoding.
 fn resembles(key: &str, name: &str) -> bool {
     let mut key = Cow::Borrowed(key);
     for _ in 0..3 {
-        if plain(key.split('[').next().unwrap_or_default()).eq(plain(name)) || plain(&key).eq(plain(name)) {
+        let whole = key.split('\0').next().unwrap_or_default();
+        if folds(&key, name) || folds(whole, name) || whole.split(['[', ']']).any(|part| folds(part, name)) {
             return true;
         }
         if !key.contains('%') {
             return false;
         }
-        key = Cow::Owned(decode(&key).into_owned());
+        key = Cow::Owned(decode(&without_u(&key)).into_owned());
     }
     false
 }
 
-fn plain(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
+fn folds(text: &str, name: &str) -> bool {
+    if text.is_ascii() {
+        return plain(text.chars()).eq(plain(name.chars()));
+    }
+    plain(text.nfkd()).eq(plain(name.chars()))
 }
 
-/// Decodes `+` and `%XX` as forms do; bytes that are no UTF-8 become U+FFFD, a malformed `%` stays.
+/// Letters and digits in lower case; the letters only that case folding leaves to lower case are folded too (`\u{212a}`).
+fn plain(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    text.filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+/// `%uXXXX` as some servers read it, for the letters that a name is made of.
+fn without_u(text: &str) -> String {
+    let mut parts = text.split("%u");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        match digits.and_then(char::from_u32).zip(part.get(4..)) {
+            Some((letter, rest)) => {
+                out.push(letter);
+                out.push_str(rest);
+            }
+            None => {
+                out.push_str("%u");
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
+/// Decodes `+` and `%XX` as forms do; bytes that are no UTF-8 become U+FFFD, a malformed `%` stays. ASCII that is written
+/// in more bytes than it needs is what a lenient decoder makes of it, followed by U+FFFD: alike to a name, and never equal.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(text);
@@ -148,7 +181,32 @@ fn decode(text: &str) -> Cow<'_, str> {
             (other, _) => out.push(other),
         }
     }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+    Cow::Owned(String::from_utf8_lossy(&shortest(out)).into_owned())
+}
+
+/// Overlong forms of ASCII (RFC 3629, 10) as their character and U+FFFD.
+fn shortest(bytes: Vec<u8>) -> Vec<u8> {
+    if !bytes.iter().any(|byte| matches!(byte, 0xc0 | 0xc1 | 0xe0 | 0xf0)) {
+        return bytes;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.as_slice();
+    while let [first, tail @ ..] = rest {
+        let (high, low, after) = match rest {
+            [high @ (0xc0 | 0xc1), low @ 0x80..=0xbf, after @ ..]
+            | [0xe0, high @ (0x80 | 0x81), low @ 0x80..=0xbf, after @ ..]
+            | [0xf0, 0x80, high @ (0x80 | 0x81), low @ 0x80..=0xbf, after @ ..] => (high, low, after),
+            _ => {
+                out.push(*first);
+                rest = tail;
+                continue;
+            }
+        };
+        out.push((high & 1) << 6 | (low & 0x3f));
+        out.extend_from_slice("\u{fffd}".as_bytes());
+        rest = after;
+    }
+    out
 }
 
 /// What makes a query ambiguous; worded for the operator.
@@ -205,6 +263,102 @@ mod tests {
         }
     }
 
+    /// What some backend, framework or gateway between might take for `dry_run`.
+    const LOOK_ALIKES: &[&str] = &[
+        // Case and separators.
+        "Dry_Run=true",
+        "dry_RUN=true",
+        "DryRun=true",
+        "dryrun=true",
+        "dry-run=true",
+        "dry.run=true",
+        "dry+run=true",
+        "dry%20run=true",
+        "dry%2Drun=true",
+        "dry%2Erun=true",
+        "dry__run=true",
+        "_dry_run=true",
+        "dry_run_=true",
+        "-dry_run=true",
+        "dry~run=true",
+        // Blanks and controls around and within (PHP drops leading blanks; others trim).
+        "+dry_run=true",
+        "dry_run+=true",
+        "%09dry_run=true",
+        "dry_run%0d%0a=true",
+        "dry%0arun=true",
+        "%0bdry_run",
+        "%00dry_run=true",
+        "dry_run%00=true",
+        "dry_run%00x=true",
+        "dry_run%00[]=true",
+        // Indexes (PHP, Rack, qs).
+        "dry_run[]=true",
+        "dry_run[0]=true",
+        "dry_run[a][b]=true",
+        "dry_run%5B%5D=true",
+        "dry_run[=true",
+        "dry[run=true",
+        "a[dry_run]=true",
+        "a[b][dry_run]=true",
+        "a%5Bdry_run%5D=true",
+        "[dry_run]=true",
+        "dry_run]=true",
+        // Other separators, and decoding before splitting.
+        ";dry_run=true",
+        "a;dry_run=true",
+        "a=1;dry_run",
+        "a=1%3bdry_run=true",
+        "a=1%26dry_run=true",
+        "a%26dry_run=true",
+        "a=1?dry_run=true",
+        "?dry_run=true",
+        "dry_run%3Dtrue",
+        "dry_run%3Dtrue=x",
+        "dry_run;x=true",
+        "dry_run%26x=true",
+        // Decoding again, and other escapes.
+        "dry%255Frun=true",
+        "%2564ry_run=true",
+        "%252564ry_run=true",
+        "%u0064ry_run=true",
+        "dry%u005frun=true",
+        // Unicode: invisible, combining, compatibility, overlong.
+        "dry%E2%80%8B_run=true",
+        "%EF%BB%BFdry_run=true",
+        "dry_run%E2%80%8E=true",
+        "dry%C2%A0run=true",
+        "dry%C2%ADrun=true",
+        "d%CC%81ry_run=true",
+        "%EF%BD%84ry_run=true",
+        "dry%EF%BC%BFrun=true",
+        "%F0%9D%90%9D%F0%9D%90%AB%F0%9D%90%B2_run=true",
+        "%C1%A4ry_run=true",
+        "%E0%81%A4ry_run=true",
+        "dry%C1%9Frun=true",
+    ];
+
+    /// What nobody would.
+    const OTHERS: &[&str] = &[
+        "dry=true",
+        "run=true",
+        "dry_runs=true",
+        "adry_run=true",
+        "dry_run2=true",
+        "laundry_run=true",
+        "dry%20run%20time=1",
+        "a=dry_run",
+        "a=dry_run=true",
+        "caf%C3%A9=1",
+        "%E5%90%8D%E5%89%8D=x",
+        "na%EFve=1",
+        "a[b]=dry_run",
+        "%u00e9=1",
+        "a%u=1",
+        "%",
+        "a=%zz",
+    ];
+
     #[test]
     fn a_dry_run_is_spelled_in_one_way() {
         for (raw, expected) in [
@@ -237,11 +391,60 @@ mod tests {
         ] {
             assert_eq!(query(raw).dry_run(), expected, "{raw}");
         }
+        for raw in LOOK_ALIKES {
+            assert_eq!(query(raw).dry_run(), Err(QueryFault::LookAlike), "{raw}");
+            let later = format!("a=1&{raw}&b=2");
+            assert_eq!(query(&later).dry_run(), Err(QueryFault::LookAlike), "{later}");
+        }
+        for raw in OTHERS {
+            assert_eq!(query(raw).dry_run(), Ok(false), "{raw}");
+        }
         let many = format!("{}dry_run=true", "a&".repeat(MAX_PARAMETERS - 1));
         assert_eq!(query(&many).dry_run(), Ok(true));
         assert_eq!(
             Query::parse(Some(&format!("a&{many}"))),
             Err(QueryFault::TooManyParameters)
         );
+    }
+
+    /// A backend as lenient as any: it decodes before and after it splits, at every separator there is, and folds names as
+    /// PHP does, without heed to case.
+    fn lenient_backend_sees_a_dry_run(raw: &str) -> bool {
+        let twice = decode(&decode(raw)).into_owned();
+        [raw.to_owned(), decode(raw).into_owned(), twice].iter().any(|text| {
+            text.split(['&', ';', '?']).any(|pair| {
+                let name = decode(pair.split('=').next().unwrap()).to_lowercase();
+                let name = name.split('\0').next().unwrap().trim();
+                let name = name.split('[').next().unwrap().trim();
+                name.replace([' ', '.', '-'], "_") == "dry_run"
+            })
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_a_lenient_backend_takes_for_a_dry_run_is_never_forwarded(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "dry", "DRY", "run", "_", "-", ".", "+", "%20", "%5F", "%2e", "%64", "%2564", "%00", "%09", "[", "]", "%5B", "&", ";", "?", "=",
+                    "%26", "%3B", "%3D", "%253D", "true", "false", "a", "x=1&",
+                ]),
+                0..9,
+            ),
+        ) {
+            let raw: String = parts.concat();
+            if lenient_backend_sees_a_dry_run(&raw) {
+                let plain = raw.split('&').filter(|pair| *pair == "dry_run=false").count() == 1;
+                proptest::prop_assert!(query(&raw).dry_run() != Ok(false) || plain, "{}", raw);
+            }
+        }
+
+        #[test]
+        fn one_look_alike_anywhere_is_enough(
+            at in 0..LOOK_ALIKES.len(), before in "[a-z]{1,3}(=[a-z0-9%+]{0,4})?", after in "[a-z]{1,3}(=[a-z0-9]{0,4})?",
+        ) {
+            let raw = format!("{before}&{}&{after}", LOOK_ALIKES[at]);
+            proptest::prop_assert!(query(&raw).dry_run().is_err(), "{}", raw);
+        }
     }
 }

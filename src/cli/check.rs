@@ -55,6 +55,7 @@ impl Check {
             Err(more) => problems.extend(more),
         }
         problems.extend(prepare::tls(&gateway).err().unwrap_or_default());
+        problems.extend(prepare::upstream_tls(&gateway).err().unwrap_or_default());
         problems
     }
 }

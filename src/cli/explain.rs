@@ -103,7 +103,7 @@ fn print(explanation: &Explanation) {
     let style = if explanation.is_allowed() { GOOD } else { ERROR };
     let error = match explanation.outcome {
         Outcome::Refused(reason) => format!("  {}", reason.code()),
-        Outcome::Allowed | Outcome::Abandoned => String::new(),
+        Outcome::Allowed | Outcome::DryRun | Outcome::Abandoned => String::new(),
     };
     anstream::println!(
         "{}{}{}{error}",

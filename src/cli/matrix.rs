@@ -56,6 +56,7 @@ fn also(row: &RouteRow) -> String {
     if row.key_required {
         asks.push("idempotency key".into());
     }
+    asks.extend(row.schema.as_ref().map(|file| format!("schema {file}")));
     if row.shadow {
         asks.push("shadow: denials are recorded, not enforced".into());
     }
@@ -205,6 +206,7 @@ fn module_to_json(rows: &Rows, module: &ModuleRows) -> Value {
             "jurisdiction": row.jurisdiction,
             "conditions": row.conditions,
             "idempotency_key": row.key_required,
+            "schema": row.schema.as_deref(),
             "shadow": row.shadow,
             "roles": by_role(&mut row.cells.iter().map(|access| access.word())),
         })

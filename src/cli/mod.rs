@@ -6,6 +6,7 @@ mod audit;
 mod check;
 mod diff;
 mod explain;
+mod field;
 mod idempotency;
 mod matrix;
 mod progress;
@@ -54,6 +55,9 @@ enum Command {
     /// List idempotency keys, and settle those whose outcome is unknown.
     #[command(subcommand)]
     Idempotency(idempotency::Idempotency),
+    /// Open encrypted fields, and look hashes up.
+    #[command(subcommand)]
+    Field(field::Field),
     /// Mint a token, for demos and tests.
     Token(token::Token),
     /// Print the JSON Schema that editors use.
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Diff(diff) => diff.run(),
         Command::Audit(audit) => audit.run(),
         Command::Idempotency(idempotency) => idempotency.run(),
+        Command::Field(field) => field.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),
     };

@@ -61,8 +61,8 @@ pub(super) fn render(rows: &Matrix) -> String {
     out
 }
 
-/// Columns of marks before the roles: jurisdiction, condition, key, a space.
-const MARKS: usize = 4;
+/// Columns of marks before the roles: jurisdiction, condition, key, schema, a space.
+const MARKS: usize = 5;
 
 type Columns = std::ops::Range<usize>;
 
@@ -150,6 +150,7 @@ fn marks(row: &RouteRow) -> String {
         mark(row.jurisdiction.is_some(), "J"),
         mark(!row.conditions.is_empty(), "W"),
         mark(row.key_required, "K"),
+        mark(row.schema.is_some(), "B"),
         mark(row.shadow, "S"),
     ]
     .concat()
@@ -171,6 +172,8 @@ fn field_sign(sight: Sight, mask: MaskAction) -> (anstyle::Style, &'static str) 
         (Sight::Masked | Sight::Never, MaskAction::Remove) => (WARNING, "-"),
         (Sight::Masked | Sight::Never, MaskAction::Null) => (WARNING, "0"),
         (Sight::Masked | Sight::Never, MaskAction::Redact) => (WARNING, "#"),
+        (Sight::Masked | Sight::Never, MaskAction::Hash) => (WARNING, "h"),
+        (Sight::Masked | Sight::Never, MaskAction::Encrypt) => (WARNING, "e"),
     }
 }
 
@@ -200,6 +203,7 @@ fn legend(rows: &Matrix, out: &mut String) {
             "W when a condition holds",
         ),
         (routes().any(|row| row.key_required), "K an idempotency key is needed"),
+        (routes().any(|row| row.schema.is_some()), "B bodies must meet a schema"),
         (
             routes().any(|row| row.shadow),
             "S shadow: who may not ask is recorded, and let through",
@@ -208,9 +212,7 @@ fn legend(rows: &Matrix, out: &mut String) {
     .into_iter()
     .filter_map(|(used, text)| used.then_some(text))
     .collect();
-    if !marks.is_empty() {
-        lines.push(format!("marks:  {}", marks.join("   ")));
-    }
+    lines.extend(wrapped("marks:  ", &marks));
     let marks: Vec<&str> = [
         (
             rows.roles.iter().any(|role| role.addressed),
@@ -224,14 +226,43 @@ fn legend(rows: &Matrix, out: &mut String) {
     .into_iter()
     .filter_map(|(used, text)| used.then_some(text))
     .collect();
-    if !marks.is_empty() {
-        lines.push(format!("roles:  {}", marks.join("   ")));
-    }
+    lines.extend(wrapped("roles:  ", &marks));
     if rows.modules.iter().any(|module| !module.classes.is_empty()) {
-        lines.push("fields: ✓ sees   - removed   0 null   # redacted   · no route of the module is open".into());
+        let masks = rows
+            .modules
+            .iter()
+            .flat_map(|module| &module.classes)
+            .map(|class| class.mask);
+        let sealed = |kind| masks.clone().any(|mask| mask == kind);
+        let (hashed, encrypted) = (sealed(MaskAction::Hash), sealed(MaskAction::Encrypt));
+        let more = match (hashed, encrypted) {
+            (false, false) => "",
+            (true, false) => "   h hashed",
+            (false, true) => "   e encrypted",
+            (true, true) => "   h hashed   e encrypted",
+        };
+        lines.push(format!(
+            "fields: ✓ sees   - removed   0 null   # redacted{more}   · no route of the module is open"
+        ));
     }
     out.push('\n');
     for line in lines {
         let _ = writeln!(out, "{}{line}{}", FAINT.render(), FAINT.render_reset());
     }
+}
+
+/// What marks mean, in lines no longer than the table.
+fn wrapped(head: &str, marks: &[&str]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for mark in marks {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 3 + mark.chars().count() <= WIDTH => {
+                line.push_str("   ");
+                line.push_str(mark);
+            }
+            Some(_) => lines.push(format!("{:1$}{mark}", "", head.len())),
+            None => lines.push(format!("{head}{mark}")),
+        }
+    }
+    lines
 }

@@ -11,6 +11,7 @@ use super::explain::print_steps;
 use super::{ERROR, FAINT, Format, GOOD, load, print_problems};
 use crate::config::{PolicyTest, load_policy_tests};
 use crate::gateway::offline::{self, Explanation, Request};
+use crate::masking::seal::key_of;
 use crate::server::prepare::Ruling;
 
 #[derive(Debug, Args)]
@@ -123,10 +124,29 @@ fn compare(test: &PolicyTest, explanation: &Explanation) -> Vec<Miss> {
     ]
     .into_iter()
     .filter_map(|(what, expected, got)| {
-        let expected = expected.filter(|expected| *expected != got)?;
+        let expected = expected.filter(|expected| !is_as_expected(expected, &got))?;
         Some(Miss { what, expected, got })
     })
     .collect()
+}
+
+/// Whether a value is another. What is encrypted is another text each time: `enc:KEY:*` stands for any with that key.
+fn is_as_expected(expected: &Value, got: &Value) -> bool {
+    match (expected, got) {
+        (Value::Object(expected), Value::Object(got)) => {
+            let fits = |(name, value)| got.get(name).is_some_and(|got| is_as_expected(value, got));
+            expected.len() == got.len() && expected.iter().all(fits)
+        }
+        (Value::Array(expected), Value::Array(got)) => {
+            let mut pairs = expected.iter().zip(got);
+            expected.len() == got.len() && pairs.all(|(expected, got)| is_as_expected(expected, got))
+        }
+        (Value::String(expected), Value::String(text)) => {
+            let any = expected.strip_suffix(":*").and_then(|start| start.strip_prefix("enc:"));
+            expected == text || (any.is_some() && any == key_of(text))
+        }
+        (expected, got) => expected == got,
+    }
 }
 
 fn print(runs: &[Run<'_>]) {
@@ -180,4 +200,26 @@ fn told(runs: &[Run<'_>]) -> Value {
         "failed": failed,
         "cases": cases.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_encrypted_text_of_a_key_is_as_expected() {
+        for (expected, got, fits) in [
+            (json!({"a": ["enc:k1:*"]}), json!({"a": ["enc:k1:AAAA"]}), true),
+            (json!("enc:k1:*"), json!("enc:k2:AAAA"), false),
+            (json!("enc:k1:*"), json!("enc:k1"), false),
+            (json!("enc:*"), json!("enc:k1:AAAA"), false),
+            (json!("hmac:k1:*"), json!("hmac:k1:AAAA"), false),
+            (json!({"a": 1}), json!({"a": 1, "b": 2}), false),
+            (json!({"a": 1}), json!({"b": 1}), false),
+            (json!([1]), json!([1, 2]), false),
+            (json!([1, "x"]), json!([1, "x"]), true),
+        ] {
+            assert_eq!(is_as_expected(&expected, &got), fits, "{expected}, {got}");
+        }
+    }
 }

@@ -47,13 +47,15 @@ pub(super) fn address(text: &str) -> Result<Address, Fault> {
     })
 }
 
-/// Where a backend is: `http://host:port`.
+/// Where a backend is: `http://host:port` or `https://host:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// A DNS name or an IP address, an IPv6 one without its brackets.
     pub host: String,
     /// The port.
     pub port: u16,
+    /// It is spoken to by TLS.
+    pub tls: bool,
 }
 
 impl Endpoint {
@@ -74,17 +76,17 @@ impl Endpoint {
     }
 }
 
-/// `http://127.0.0.1:9000`: no user, no path, a port.
+/// `http://127.0.0.1:9000` or `https://…`: no user, no path, a port.
 pub(super) fn upstream(text: &str) -> Result<Endpoint, Fault> {
     line(text)?;
     let example = "such as `http://127.0.0.1:9000`";
-    for scheme in ["https://", "unix:"] {
-        if text.starts_with(scheme) {
-            return Err(Fault::new(format!("is not supported yet: `{scheme}` upstreams")).hint(example));
-        }
+    if text.starts_with("unix:") {
+        return Err(Fault::new("is not supported yet: `unix:` upstreams").hint(example));
     }
-    let Some(rest) = text.strip_prefix("http://") else {
-        return Err(Fault::new("does not start with `http://`").hint(example));
+    let (tls, scheme, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (false, "http", rest),
+        (None, Some(rest)) => (true, "https", rest),
+        (None, None) => return Err(Fault::new("does not start with `http://` or `https://`").hint(example)),
     };
     if rest.contains('@') {
         return Err(Fault::new("has a user in it").hint(example));
@@ -92,7 +94,7 @@ pub(super) fn upstream(text: &str) -> Result<Endpoint, Fault> {
     if let Some((at, _)) = rest.char_indices().find(|(_, c)| matches!(c, '/' | '?' | '#' | '\\')) {
         let origin = rest.get(..at).unwrap_or_default();
         return Err(Fault::new("has a path").hint(format!(
-            "write `http://{}`; requests keep their own path",
+            "write `{scheme}://{}`; requests keep their own path",
             origin.escape_default()
         )));
     }
@@ -121,7 +123,18 @@ pub(super) fn upstream(text: &str) -> Result<Endpoint, Fault> {
     Ok(Endpoint {
         host: host.to_ascii_lowercase(),
         port,
+        tls,
     })
+}
+
+/// A DNS name or an IP address, as a certificate has it.
+pub(super) fn server_name(text: &str) -> Result<(), Fault> {
+    line(text)?;
+    if is_host(text) || text.parse::<IpAddr>().is_ok() {
+        Ok(())
+    } else {
+        Err(Fault::new("is no host name or address").hint("such as `billing.internal`"))
+    }
 }
 
 /// A DNS name or an IPv4 address. A name that ends in a number must be an address: resolvers read `127.1` and `0x7f.1`

@@ -1,12 +1,38 @@
 //! Warnings about what has no effect, each at its place. Asked of a policy that has no problems: after one, half of them
 //! would only repeat it.
 
+use http::{HeaderMap, Method};
+use std::net::IpAddr;
+
+use super::class_keys::CLASS;
+use super::dry_runs::{BALANCES, DRY_RUN};
 use super::fields::{Fields, Text};
-use super::policy_keys::{CLASS, MODULE, POLICY, ROLE_KEYS, ROUTE};
+use super::policy_keys::{MODULE, POLICY, ROLE_KEYS, ROUTE};
 use super::problem::{Problems, quote};
 use super::yaml::{Key, Node};
+use crate::call::{Call, Path, Query};
 use crate::policy::parts::{ModuleId, RoleId};
-use crate::policy::{Finding, Place, Policy};
+use crate::policy::{Finding, Place, Policy, route};
+
+/// Whether some route takes a `GET` of a path.
+fn gets(policy: &Policy, path: &str) -> bool {
+    let Ok(path) = Path::parse(path) else { return false };
+    let call = Call {
+        method: Method::GET,
+        path,
+        query: Query::default(),
+        host: Box::default(),
+        headers: HeaderMap::new(),
+        source: IpAddr::from([0, 0, 0, 0]),
+    };
+    route(policy, &call).is_ok_and(|(place, candidates)| {
+        let module = policy.modules().nth(usize::from(place.module));
+        module.is_some_and(|(module, _)| {
+            let mut routes = candidates.iter().filter_map(|&at| module.routes.get(usize::from(at)));
+            routes.any(|route| route.methods.contains(&Method::GET))
+        })
+    })
+}
 
 /// The author's files once more, to find places in.
 struct Source<'a> {
@@ -23,6 +49,7 @@ pub(super) fn warn(policy: &Policy, root: &Node, problems: &mut Problems) {
         modules: fields.named("modules"),
         classes: fields.named("fields"),
     };
+    source.balances(policy, problems);
     for finding in policy.findings() {
         // Every index is one of a policy that was made of this source.
         let _ = source.say(&finding, problems);
@@ -87,6 +114,32 @@ impl<'a> Source<'a> {
             }
         }
         Some(())
+    }
+
+    /// A path of balances that no route takes is a reference to nothing: no dry run would ever be answered.
+    fn balances(&self, policy: &Policy, problems: &mut Problems) {
+        for (number, (module, _)) in policy.modules().enumerate() {
+            for (at, route) in module.routes.iter().enumerate() {
+                let balances = route.dry_run.as_ref().and_then(|rules| rules.balances.as_ref());
+                let narrow = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+                let place = Place {
+                    module: narrow(number),
+                    route: Some(narrow(at)),
+                };
+                if let Some(balances) = balances
+                    && !gets(policy, &balances.get)
+                    && let Some(own) = self.route(place)
+                    && let Some(text) = own
+                        .section("dry_run", &DRY_RUN)
+                        .and_then(|own| own.section("balances", &BALANCES))
+                        .and_then(|own| own.text("get"))
+                {
+                    problems
+                        .error(text.at, format!("no route takes `GET` of {}", text.quoted()))
+                        .hint("balances are read as the caller would read them");
+                }
+            }
+        }
     }
 
     fn dead_route(&self, place: Place, taker: ModuleId, problems: &mut Problems) -> Option<()> {

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Largest file that is read, in bytes.
@@ -36,6 +37,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Unreadable> {
 /// Whether a file is there to be read later.
 pub(super) fn is_there(path: &Path) -> Result<(), Unreadable> {
     regular(&fs::metadata(path).map_err(|fault| explain(&fault))?)
+}
+
+/// Whether users who neither own the file nor are in its group may read it.
+pub(super) fn is_open_to_others(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
 }
 
 fn regular(metadata: &Metadata) -> Result<(), Unreadable> {

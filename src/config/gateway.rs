@@ -10,12 +10,15 @@ use std::time::Duration;
 
 use super::addresses::{self, Address, Endpoint, MAX_SOCKET_PATH};
 use super::fields::{Fields, Text};
-use super::gateway_keys::{ADMIN, AUDIT, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, default};
+use super::gateway_keys::{
+    ADMIN, AUDIT, FAILED_TOKENS, GATEWAY, LATER, LIMITS, LISTENER, TLS, UPSTREAM, UPSTREAM_TLS, default,
+};
 use super::problem::{Problem, Problems, Span, quote};
 use super::shape::{Shape, check};
 use super::state::State;
 use super::yaml::{self, Node};
 use super::{environment, files};
+use crate::policy::RateLimit;
 
 /// The gateway file, read.
 #[derive(Clone, Debug)]
@@ -67,6 +70,8 @@ pub struct Listener {
     pub address: Address,
     /// Serves TLS.
     pub tls: Option<Tls>,
+    /// Each connection begins with a PROXY header, and comes from one of these.
+    pub proxies: Option<Vec<IpNet>>,
 }
 
 /// PEM files of a TLS listener.
@@ -123,6 +128,19 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Connections to it at one time.
     pub max_connections: u32,
+    /// How to reach it by TLS, where its URL says so.
+    pub tls: Option<UpstreamTls>,
+}
+
+/// TLS to a backend.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// The name in its certificate.
+    pub server_name: String,
+    /// PEM of the authorities that vouch for it; absent = the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM of the certificate chain that we show, and of its key.
+    pub identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a client may use up.
@@ -136,6 +154,10 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Client connections at one time.
     pub connections: u32,
+    /// Of these, from one address; absent = all of them.
+    pub connections_per_address: Option<u32>,
+    /// Bad tokens from one address.
+    pub failed_tokens: RateLimit,
     /// How long a request's headers may take.
     pub header_timeout: Duration,
     /// How long a request's body may take.
@@ -151,6 +173,8 @@ impl Default for Limits {
             uri_bytes: default::URI_BYTES,
             body_bytes: default::BODY_BYTES,
             connections: default::CONNECTIONS,
+            connections_per_address: None,
+            failed_tokens: default::FAILED_TOKENS,
             header_timeout: default::HEADER_TIMEOUT,
             body_timeout: default::BODY_TIMEOUT,
             idle_timeout: default::IDLE_TIMEOUT,
@@ -185,9 +209,14 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
     };
     check(&root, &Shape::Section(&GATEWAY), start, LATER, problems);
     let fields = Fields::new(&root, start, &GATEWAY);
-    let listen = listeners(&fields, path, problems);
+    let trusted_proxies = super::ranges(fields.list("trusted_proxies"), problems);
+    let listen = listeners(&fields, path, &trusted_proxies, problems);
     let admin = admin(&fields, path, problems);
-    let upstreams: Vec<(Span, Upstream)> = fields.named("upstreams").iter().filter_map(upstream).collect();
+    let upstreams: Vec<(Span, Upstream)> = fields
+        .named("upstreams")
+        .iter()
+        .filter_map(|entry| upstream(entry, path, problems))
+        .collect();
     own_addresses(&listen, &admin, &upstreams, problems);
     let policy = fields.text("policy").map(|text| {
         let policy = files::resolve(path, text.text);
@@ -204,7 +233,7 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
         audit: audit(&fields, path),
         upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect(),
         limits: limits(&fields, problems),
-        trusted_proxies: super::ranges(fields.list("trusted_proxies"), problems),
+        trusted_proxies,
         shutdown_grace: fields.duration("shutdown_grace").unwrap_or(default::SHUTDOWN_GRACE),
         workers: fields.count("workers").and_then(|count| usize::try_from(count).ok()),
     })
@@ -216,7 +245,32 @@ fn must_be_there(text: Text<'_>, path: &Path, problems: &mut Problems) {
     }
 }
 
-fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(Span, Listener)> {
+/// Whose PROXY headers a listener believes, if it asks for them.
+fn proxies(own: &Fields<'_>, trusted: &[IpNet], problems: &mut Problems) -> Option<Vec<IpNet>> {
+    let from = own.key("proxy_protocol_from");
+    let Some(at) = own.key("proxy_protocol") else {
+        if let Some(at) = from {
+            problems
+                .error(at, "`proxy_protocol_from` says nothing without `proxy_protocol`")
+                .hint("write `proxy_protocol: required`");
+        }
+        return None;
+    };
+    // `required` is the only word that there is.
+    let _ = own.text("proxy_protocol");
+    let proxies = match from {
+        Some(_) => super::ranges(own.list("proxy_protocol_from"), problems),
+        None => trusted.to_vec(),
+    };
+    if from.is_none() && proxies.is_empty() {
+        problems
+            .error(at, "nobody's PROXY header is believed, so that nobody could connect")
+            .hint("name the proxies in `proxy_protocol_from` or in `trusted_proxies`");
+    }
+    Some(proxies)
+}
+
+fn listeners(fields: &Fields<'_>, path: &Path, trusted: &[IpNet], problems: &mut Problems) -> Vec<(Span, Listener)> {
     let mut listeners: Vec<(Span, Listener)> = Vec::new();
     for node in fields.list("listen") {
         let own = Fields::new(node, node.at, &LISTENER);
@@ -241,7 +295,8 @@ fn listeners(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> Vec<(
         if !takes_any_port && listeners.iter().any(|(_, other)| other.address == address) {
             problems.error(text.at, format!("{} is listened on twice", text.quoted()));
         }
-        listeners.push((text.at, Listener { address, tls }));
+        let proxies = proxies(&own, trusted, problems);
+        listeners.push((text.at, Listener { address, tls, proxies }));
     }
     listeners
 }
@@ -307,19 +362,55 @@ fn audit(fields: &Fields<'_>, path: &Path) -> Audit {
     Audit { target, sync }
 }
 
-fn upstream((key, node): &(yaml::Key, Node)) -> Option<(Span, Upstream)> {
+fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problems) -> Option<(Span, Upstream)> {
     let own = Fields::new(node, key.at, &UPSTREAM);
     let (connect_timeout, timeout) = (own.duration("connect_timeout"), own.duration("timeout"));
     let max_connections = own.count("max_connections").and_then(|count| u32::try_from(count).ok());
     let url = own.text("url")?;
+    let endpoint = addresses::upstream(url.text).ok()?;
+    let tls = upstream_tls(&own, &endpoint, path, problems);
     let upstream = Upstream {
         name: key.text.as_str().into(),
-        endpoint: addresses::upstream(url.text).ok()?,
+        tls,
+        endpoint,
         connect_timeout: connect_timeout.unwrap_or(default::CONNECT_TIMEOUT),
         timeout: timeout.unwrap_or(default::TIMEOUT),
         max_connections: max_connections.unwrap_or(default::MAX_CONNECTIONS),
     };
     Some((url.at, upstream))
+}
+
+fn upstream_tls(own: &Fields<'_>, endpoint: &Endpoint, path: &Path, problems: &mut Problems) -> Option<UpstreamTls> {
+    let fields = own.section("tls", &UPSTREAM_TLS);
+    if let Some(fields) = &fields
+        && !endpoint.tls
+    {
+        problems
+            .error(fields.at, "`tls` is for a backend whose `url` starts with `https://`")
+            .hint("leave `tls` out, or write `https://`");
+    }
+    let mut file = |name| {
+        let text: Text<'_> = fields.as_ref()?.text(name)?;
+        let file = files::resolve(path, text.text);
+        must_be_there(text, &file, problems);
+        Some(file)
+    };
+    let (ca, certificate, key) = (file("ca"), file("certificate"), file("key"));
+    if let Some(fields) = &fields
+        && certificate.is_some() != key.is_some()
+    {
+        problems
+            .error(fields.at, "`certificate` and `key` go together")
+            .hint("give both, or neither");
+    }
+    endpoint.tls.then(|| UpstreamTls {
+        server_name: fields
+            .as_ref()
+            .and_then(|fields| fields.text("server_name"))
+            .map_or_else(|| endpoint.host.clone(), |name| name.text.to_owned()),
+        ca,
+        identity: certificate.zip(key),
+    })
 }
 
 /// A request must not come back in, least of all through the admin listener (THREATS P02). And two listeners cannot
@@ -375,6 +466,16 @@ fn points_at(endpoint: &Endpoint, address: &Address) -> bool {
         || (here(host) && here(own) && (own.is_unspecified() || host.is_unspecified() || endpoint.ip().is_none()))
 }
 
+fn failed_tokens(limits: &Fields<'_>) -> Option<RateLimit> {
+    let own = limits.section("failed_tokens", &FAILED_TOKENS)?;
+    let requests = u32::try_from(own.count("requests")?).ok()?;
+    Some(RateLimit {
+        requests,
+        per: own.duration("per")?,
+        burst: requests,
+    })
+}
+
 fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
     let standard = Limits::default();
     let Some(own) = fields.section("limits", &LIMITS) else {
@@ -388,6 +489,10 @@ fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
             .count("connections")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(standard.connections),
+        connections_per_address: own
+            .count("connections_per_address")
+            .and_then(|count| u32::try_from(count).ok()),
+        failed_tokens: failed_tokens(&own).unwrap_or(standard.failed_tokens),
         header_timeout: own.duration("header_timeout").unwrap_or(standard.header_timeout),
         body_timeout: own.duration("body_timeout").unwrap_or(standard.body_timeout),
         idle_timeout: own.duration("idle_timeout").unwrap_or(standard.idle_timeout),

@@ -25,6 +25,12 @@ static PATH: TextKind = TextKind {
     check: values::line,
 };
 
+static SERVER_NAME: TextKind = TextKind {
+    pattern: "^[A-Za-z0-9_.:-]+$",
+    example: "billing.internal",
+    check: |text| addresses::server_name(text),
+};
+
 static ADDRESS: TextKind = TextKind {
     pattern: "^(unix:.+|[0-9.]+:[0-9]+|\\[[0-9A-Fa-f:.%]+\\]:[0-9]+)$",
     example: "127.0.0.1:8080",
@@ -32,7 +38,7 @@ static ADDRESS: TextKind = TextKind {
 };
 
 static URL: TextKind = TextKind {
-    pattern: "^http://[^/?#@]+:[0-9]+$",
+    pattern: "^https?://[^/?#@]+:[0-9]+$",
     example: "http://127.0.0.1:9000",
     check: |text| addresses::upstream(text).map(drop),
 };
@@ -59,6 +65,13 @@ pub(super) static RANGE: TextKind = TextKind {
 static SYNC: Words = Words {
     what: "setting",
     known: &["writes", "all", "none"],
+    later: &[],
+    null: false,
+};
+
+static PROXY_PROTOCOL: Words = Words {
+    what: "setting",
+    known: &["required"],
     later: &[],
     null: false,
 };
@@ -132,6 +145,16 @@ pub(super) static LISTENER: Section = Section {
             "tls",
             Shape::Section(&TLS),
             "Serves TLS; the files are watched and reloaded.",
+        ),
+        optional(
+            "proxy_protocol",
+            Shape::Word(&PROXY_PROTOCOL),
+            "required: each connection begins with a PROXY header (version 1 or 2), which says whose it is.",
+        ),
+        optional(
+            "proxy_protocol_from",
+            Shape::Some(&Shape::Text(&RANGE)),
+            "Address ranges whose PROXY header is believed; others may not connect. Default: trusted_proxies.",
         ),
     ],
 };
@@ -220,7 +243,16 @@ pub(super) static UPSTREAM: Section = Section {
     name: "upstream",
     about: "A backend.",
     keys: &[
-        required("url", Shape::Text(&URL), "http://HOST:PORT, without a path."),
+        required(
+            "url",
+            Shape::Text(&URL),
+            "http://HOST:PORT or https://HOST:PORT, without a path.",
+        ),
+        optional(
+            "tls",
+            Shape::Section(&UPSTREAM_TLS),
+            "For https: who vouches for the backend, and who we are. Default: the system's authorities.",
+        ),
         optional("connect_timeout", duration(MS, HOUR), "Default: 2s."),
         optional(
             "timeout",
@@ -231,6 +263,30 @@ pub(super) static UPSTREAM: Section = Section {
             "max_connections",
             Shape::Count { least: 1, most: 65_536 },
             "Connections to this backend at one time. Default: 128.",
+        ),
+    ],
+};
+
+/// `tls` of an upstream.
+pub(super) static UPSTREAM_TLS: Section = Section {
+    name: "tls",
+    about: "TLS to a backend; its certificate is always verified.",
+    keys: &[
+        optional(
+            "ca",
+            Shape::Text(&PATH),
+            "Authorities that vouch for the backend, a PEM file. Default: the system's.",
+        ),
+        optional(
+            "certificate",
+            Shape::Text(&PATH),
+            "The certificate chain that we show, a PEM file; with `key`.",
+        ),
+        optional("key", Shape::Text(&PATH), "Its private key, a PEM file."),
+        optional(
+            "server_name",
+            Shape::Text(&SERVER_NAME),
+            "The name in the backend's certificate. Default: the host of `url`.",
         ),
     ],
 };
@@ -273,6 +329,19 @@ pub(super) static LIMITS: Section = Section {
             "Client connections at one time. Default: 10000.",
         ),
         optional(
+            "connections_per_address",
+            Shape::Count {
+                least: 1,
+                most: 1_000_000,
+            },
+            "Of these, from one address (one /64 of IPv6), which is not one of trusted_proxies. Absent: all of them.",
+        ),
+        optional(
+            "failed_tokens",
+            Shape::Section(&FAILED_TOKENS),
+            "How many bad tokens an address (one /64 of IPv6) may show before none is looked at. Default: 1000 in 1m.",
+        ),
+        optional(
             "header_timeout",
             duration(10 * MS, HOUR),
             "How long a request's headers may take. Default: 10s.",
@@ -290,9 +359,27 @@ pub(super) static LIMITS: Section = Section {
     ],
 };
 
+/// `failed_tokens` of `limits`.
+pub(super) static FAILED_TOKENS: Section = Section {
+    name: "failed_tokens",
+    about: "How many bad tokens an address may show. After that, only tokens that are known to be good are taken from it.",
+    keys: &[
+        required(
+            "requests",
+            Shape::Count {
+                least: 1,
+                most: 1_000_000,
+            },
+            "Bad tokens in each such time, and at once after a pause.",
+        ),
+        required("per", duration(100 * MS, 24 * HOUR), "The time."),
+    ],
+};
+
 /// Durations in milliseconds, for defaults.
 pub(super) mod default {
     use super::{Duration, SECOND};
+    use crate::policy::RateLimit;
 
     const fn seconds(count: u64) -> Duration {
         Duration::from_millis(count * SECOND)
@@ -309,5 +396,10 @@ pub(super) mod default {
     pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);
     pub(in super::super) const IDLE_TIMEOUT: Duration = seconds(75);
     pub(in super::super) const LEASE: Duration = seconds(15);
+    pub(in super::super) const FAILED_TOKENS: RateLimit = RateLimit {
+        requests: 1000,
+        per: seconds(60),
+        burst: 1000,
+    };
     pub(in super::super) const SHUTDOWN_GRACE: Duration = seconds(30);
 }

@@ -9,8 +9,12 @@
 
 mod addresses;
 mod analysis;
+mod body_keys;
+mod class_keys;
 mod classes;
 mod conditions;
+mod cors;
+mod dry_runs;
 mod environment;
 mod fields;
 pub mod files;

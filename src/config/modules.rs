@@ -4,7 +4,9 @@ use http::HeaderName;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::body_keys::CSV;
 use super::fields::{Fields, Text};
+use super::keys::Inputs;
 use super::names::Names;
 use super::policy_keys::{JURISDICTION, MODULE};
 use super::problem::{Problems, Span, quote};
@@ -12,6 +14,8 @@ use super::roles::Grants;
 use super::routes;
 use super::values;
 use super::yaml::{Key, Node, Value};
+use crate::masking::coding::Coding;
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::PathPattern;
 use crate::policy::parts::{CallerFact, Jurisdiction, Mode, Module, Origin, Unmaskable, UpstreamId};
 use crate::policy::pattern::Segment;
@@ -26,11 +30,16 @@ pub(super) struct Known<'k> {
 }
 
 /// Reads every module; one that cannot be read keeps its index.
-pub(super) fn read(entries: &[(Key, Node)], known: &Known<'_>, problems: &mut Problems) -> Vec<Module> {
+pub(super) fn read(
+    entries: &[(Key, Node)],
+    known: &Known<'_>,
+    inputs: &mut Inputs,
+    problems: &mut Problems,
+) -> Vec<Module> {
     let mut prefixes = Ties::default();
     entries
         .iter()
-        .map(|(key, node)| module(key, node, known, &mut prefixes, problems))
+        .map(|(key, node)| module(key, node, known, &mut prefixes, inputs, problems))
         .collect()
 }
 
@@ -39,6 +48,7 @@ fn module<'a>(
     node: &'a Node,
     known: &Known<'_>,
     prefixes: &mut Ties<'a>,
+    inputs: &mut Inputs,
     problems: &mut Problems,
 ) -> Module {
     let own = Fields::new(node, key.at, &MODULE);
@@ -59,7 +69,7 @@ fn module<'a>(
         .and_then(|text| known.upstreams.find(text, problems));
     let jurisdiction = jurisdiction(&own, known, problems);
     let mode = mode(&own, &format!("module {}", quote(&key.text)), problems).unwrap_or_default();
-    let routes = routes::read(own.list("routes"), jurisdiction.as_ref(), known, problems);
+    let routes = routes::read(own.list("routes"), jurisdiction.as_ref(), known, inputs, problems);
     Module {
         name: key.text.as_str().into(),
         prefixes: patterns,
@@ -72,6 +82,9 @@ fn module<'a>(
         path_parameters: own.text("path_parameters").is_some_and(|text| text.text == "allow"),
         forward_token: own.flag("forward_token").unwrap_or(false),
         unmaskable: unmaskable(&own),
+        compress: compress(&own),
+        tolerant_json: own.text("json").is_some_and(|text| text.text == "tolerant"),
+        dialect: dialect(&own),
         mode,
         routes,
         origin: Origin {
@@ -99,6 +112,19 @@ pub(super) fn mode(own: &Fields<'_>, of: &str, problems: &mut Problems) -> Optio
     }
 }
 
+/// Codings in the order in which they are preferred. One that is listed twice is warned of where lists are read.
+fn compress(own: &Fields<'_>) -> Vec<Coding> {
+    let mut codings = Vec::new();
+    for text in own.texts("compress") {
+        if let Some(coding) = Coding::named(text.text.as_bytes())
+            && !codings.contains(&coding)
+        {
+            codings.push(coding);
+        }
+    }
+    codings
+}
+
 /// One word for every media type, or a list of them.
 fn unmaskable(own: &Fields<'_>) -> Unmaskable {
     let listed = matches!(own.get("unmaskable").map(|node| &node.value), Some(Value::List(_)));
@@ -110,6 +136,18 @@ fn unmaskable(own: &Fields<'_>) -> Unmaskable {
             .filter(|_| listed)
             .filter_map(|text| values::media_type(text.text).ok())
             .collect(),
+    }
+}
+
+/// How the module's text answers are written.
+fn dialect(own: &Fields<'_>) -> Dialect {
+    let delimiter = own.section("csv", &CSV).and_then(|csv| csv.text("delimiter"));
+    let charset = own.text("charset");
+    Dialect {
+        delimiter: delimiter
+            .and_then(|text| Delimiter::named(text.text))
+            .unwrap_or_default(),
+        charset: charset.and_then(|text| Charset::named(text.text)).unwrap_or_default(),
     }
 }
 

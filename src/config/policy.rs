@@ -16,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{analysis, classes, identity, modules, roles};
+use super::{analysis, classes, cors, identity, modules, roles};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -247,11 +247,21 @@ fn compile(
         grants: &grants,
         forward_as: &forward_as,
     };
-    let modules = modules::read(module_entries, &known, problems);
-    let classes = classes::read(fields.named("fields"), &role_names, &module_names, &grants, problems);
+    let modules = modules::read(module_entries, &known, inputs, problems);
+    let key_entries = fields.named("field_keys");
+    let known_to_classes = classes::Known {
+        roles: &role_names,
+        modules: &module_names,
+        grants: &grants,
+        keys: &classes::keys(key_entries, inputs, problems),
+        key_names: &Names::new("field key", key_entries.iter().map(|(key, _)| key.text.as_str())),
+    };
+    let classes = classes::read(fields.named("fields"), &known_to_classes, problems);
+    classes::columnless(module_entries, &classes, problems);
     let allow_from = fields
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));
+    let cors = cors::read(&fields, problems);
     let parts = Parts {
         version: Arc::default(),
         exclusive_roles,
@@ -259,6 +269,7 @@ fn compile(
         classes,
         forward_as,
         allow_from,
+        cors,
         roles,
     };
     (parts, issuers)

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use super::body_keys::{CHARSET, CSV, JSON};
+use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
+use super::cors::CORS;
+use super::dry_runs::DRY_RUN;
 use super::gateway_keys::RANGE;
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
 use super::{addresses, values};
@@ -10,21 +14,16 @@ use crate::policy::{PathPattern, ScopePattern};
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
     "concurrency",
-    "dry_run",
     "fallback",
     "approval",
     "signature",
-    "cors",
     "elevations",
     "approvers",
     "signers",
     "recertification",
     "recertify_by",
     "controls",
-    "json",
     "revoked",
-    "redact_as",
-    "columns",
     "require_bound_tokens",
 ];
 
@@ -43,13 +42,13 @@ pub(super) const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Shortest; to wait not at all is to leave the key out.
 const MIN_WAIT: Duration = Duration::from_millis(10);
 
-static LINE: TextKind = TextKind {
+pub(super) static LINE: TextKind = TextKind {
     pattern: ".+",
     example: "subject",
     check: values::line,
 };
 
-static FILE: TextKind = TextKind {
+pub(super) static FILE: TextKind = TextKind {
     pattern: ".+",
     example: "keys/key.pem",
     check: values::line,
@@ -61,19 +60,19 @@ static JWKS: TextKind = TextKind {
     check: addresses::jwks,
 };
 
-static NAME: TextKind = TextKind {
+pub(super) static NAME: TextKind = TextKind {
     pattern: "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
     example: "ledger",
     check: values::name,
 };
 
-static ROLE: TextKind = TextKind {
+pub(super) static ROLE: TextKind = TextKind {
     pattern: "^[^,\"\\\\`]{1,128}$",
     example: "finance_admin",
     check: values::role,
 };
 
-static SCOPE: TextKind = TextKind {
+pub(super) static SCOPE: TextKind = TextKind {
     pattern: "^[!#-)+-9;-\\[\\]-~]+(:[!#-)+-9;-\\[\\]-~]+)*$",
     example: "ledger:read",
     check: values::scope,
@@ -116,7 +115,7 @@ static TRANSACTION_ID: TextKind = TextKind {
     check: |text| values::transaction_id(text).map(drop),
 };
 
-static POINTER: TextKind = TextKind {
+pub(super) static POINTER: TextKind = TextKind {
     pattern: "^/.*$",
     example: "/accounts/*/customer/address",
     check: values::pointer,
@@ -128,7 +127,7 @@ static ROWS_AT: TextKind = TextKind {
     check: values::pointer_or_root,
 };
 
-static HEADER: TextKind = TextKind {
+pub(super) static HEADER: TextKind = TextKind {
     pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
     example: "X-Customer-Name",
     check: |text| values::header(text).map(drop),
@@ -146,7 +145,7 @@ static MEDIA_TYPE: TextKind = TextKind {
     check: |text| values::media_type(text).map(drop),
 };
 
-const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
+pub(super) const fn words(what: &'static str, known: &'static [&'static str], later: &'static [&'static str]) -> Words {
     Words {
         what,
         known,
@@ -161,23 +160,17 @@ static ALGORITHM: Words = words(
     &[],
 );
 static FACT: Words = words("fact", &["user", "roles", "jurisdictions", "scopes", "issuer"], &[]);
-static METHOD: Words = words(
+pub(super) static METHOD: Words = words(
     "method",
     &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
     &[],
 );
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
+static COMPRESS: Words = words("coding", &["zstd", "br", "gzip"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
 static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
-static MATCH: Words = words("way to match", &["exact"], &[]);
-static MASK: Words = Words {
-    what: "mask",
-    known: &["remove", "redact", "null"],
-    later: &["hash", "encrypt"],
-    null: true,
-};
-
+pub(super) static MATCH: Words = words("way to match", &["exact"], &[]);
 /// A whole file; the files of a folder are merged.
 pub(super) static POLICY: Section = Section {
     name: "policy",
@@ -214,9 +207,19 @@ pub(super) static POLICY: Section = Section {
             "Classified response fields.",
         ),
         optional(
+            "field_keys",
+            Shape::Named(&KEY_NAME, &Shape::Section(&FIELD_KEY)),
+            "Secrets for fields that are hashed or encrypted.",
+        ),
+        optional(
             "allow_from",
             Shape::Some(&Shape::Text(&RANGE)),
             "Source addresses that may ask at all. Absent: every one.",
+        ),
+        optional(
+            "cors",
+            Shape::Section(&CORS),
+            "Which web pages may ask. Absent: browsers keep every answer from pages of other origins.",
         ),
     ],
 };
@@ -421,6 +424,22 @@ pub(super) static MODULE: Section = Section {
             Shape::WordOrMany(&UNMASKABLE, &Shape::Text(&MEDIA_TYPE)),
             "Media types that pass although they cannot be masked; pass = all of them.",
         ),
+        optional("csv", Shape::Section(&CSV), "How its CSV answers are written."),
+        optional(
+            "charset",
+            Shape::Word(&CHARSET),
+            "The charset of text answers whose Content-Type names none; never JSON's. Default: utf-8.",
+        ),
+        optional(
+            "json",
+            Shape::Word(&JSON),
+            "tolerant: JSON with 007, .5, +1, raw tabs and Latin-1 in strings, and trailing commas is masked, too. Default: strict.",
+        ),
+        optional(
+            "compress",
+            Shape::Some(&Shape::Word(&COMPRESS)),
+            "Codings with which answers are compressed for clients that ask for one, the preferred first. Default: none.",
+        ),
         optional(
             "mode",
             Shape::Word(&MODE),
@@ -475,6 +494,11 @@ pub(super) static ROUTE: Section = Section {
             "mode",
             Shape::Word(&MODE),
             "In place of the module's: shadow lets through and records what the route's rules deny, enforce denies it.",
+        ),
+        optional(
+            "dry_run",
+            Shape::Section(&DRY_RUN),
+            "Holds bodies against a schema, and answers ?dry_run=true without the backend.",
         ),
         optional(
             "rows",
@@ -555,50 +579,6 @@ pub(super) static IDEMPOTENCY: Section = Section {
                 most: MAX_WAIT,
             },
             "How long a second request waits for a first one that still runs, at most 30s. Default: not at all.",
-        ),
-    ],
-};
-
-/// One entry of `fields`.
-pub(super) static CLASS: Section = Section {
-    name: "field_class",
-    about: "A class of response fields, and who may see it. At least one of names, paths and headers.",
-    keys: &[
-        optional(
-            "names",
-            Shape::Some(&Shape::Text(&LINE)),
-            "Member names, at any depth; case, _ and - do not matter.",
-        ),
-        optional(
-            "paths",
-            Shape::Some(&Shape::Text(&POINTER)),
-            "JSON pointers; * is one step, ** any number.",
-        ),
-        optional("headers", Shape::Some(&Shape::Text(&HEADER)), "Response headers."),
-        optional(
-            "match",
-            Shape::Word(&MATCH),
-            "exact: names are compared as they are written.",
-        ),
-        optional(
-            "visible_to",
-            Shape::List(&Shape::Text(&SCOPE)),
-            "Scopes any of which, granted by its own name, shows the class.",
-        ),
-        optional(
-            "never_to",
-            Shape::List(&Shape::Text(&ROLE)),
-            "Roles that never see it, whatever else they hold.",
-        ),
-        optional(
-            "mask",
-            Shape::Word(&MASK),
-            "What happens to the field. Default: remove.",
-        ),
-        optional(
-            "modules",
-            Shape::Some(&Shape::Text(&NAME)),
-            "Modules in whose answers it is looked for. Absent: everywhere.",
         ),
     ],
 };

@@ -157,7 +157,11 @@ static EXPECT: Section = Section {
             "The status; an allowed request has 200.",
         ),
         optional("error", Shape::Text(&ERROR), "The `error` of the answer."),
-        optional("body", Shape::Json, "The `response` as this caller has it."),
+        optional(
+            "body",
+            Shape::Json,
+            "The `response` as this caller has it; enc:KEY:* stands for anything encrypted with that key.",
+        ),
         optional(
             "masked",
             Shape::List(&Shape::Text(&LINE)),

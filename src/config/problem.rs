@@ -318,7 +318,7 @@ fn is_invisible(c: char) -> bool {
 
 /// The known name nearest to a misspelt one, as a hint; without a near one, what there is.
 pub(super) fn nearest<'n>(text: &str, known: impl Iterator<Item = &'n str>) -> Option<String> {
-    const MAX_LISTED: usize = 12;
+    const MAX_LISTED: usize = 16;
     // The distance is quadratic in the lengths: a text that no name can resemble is not compared.
     const MAX_COMPARED: usize = 128;
     const MAX_CANDIDATES: usize = 1000;

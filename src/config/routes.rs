@@ -4,7 +4,9 @@ use http::Method;
 use std::collections::HashMap;
 
 use super::conditions;
+use super::dry_runs;
 use super::fields::{Fields, Text};
+use super::keys::Inputs;
 use super::modules::{self, Known, nameless};
 use super::policy_keys::{DEFAULT_KEEP, IDEMPOTENCY, ROUTE};
 use super::problem::{Problems, Span, quote};
@@ -19,6 +21,7 @@ pub(super) fn read(
     items: &[Node],
     outer: Option<&Jurisdiction>,
     known: &Known<'_>,
+    inputs: &mut Inputs,
     problems: &mut Problems,
 ) -> Vec<Route> {
     let mut ties = Ties::default();
@@ -26,14 +29,20 @@ pub(super) fn read(
         .iter()
         .map(|node| {
             let own = Fields::new(node, node.at, &ROUTE);
-            let route = route(&own, outer, known, problems);
+            let route = route(&own, outer, known, inputs, problems);
             ties.add(&own, &route, problems);
             route
         })
         .collect()
 }
 
-fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, problems: &mut Problems) -> Route {
+fn route(
+    own: &Fields<'_>,
+    outer: Option<&Jurisdiction>,
+    known: &Known<'_>,
+    inputs: &mut Inputs,
+    problems: &mut Problems,
+) -> Route {
     let path = own.text("path");
     let pattern = path
         .and_then(|text| PathPattern::parse(text.text).ok())
@@ -75,6 +84,7 @@ fn route(own: &Fields<'_>, outer: Option<&Jurisdiction>, known: &Known<'_>, prob
         when,
         reads_body,
         idempotency,
+        dry_run: dry_runs::read(own, inputs, problems),
         mode: modules::mode(own, "the route", problems),
         rows,
         origin: Origin {
@@ -172,6 +182,11 @@ fn reachable(own: &Fields<'_>, route: &Route, outer: Option<&Jurisdiction>, path
         && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
     {
         problems.warn(at, "`idempotency` has no meaning on a route that changes nothing");
+    }
+    if let Some(at) = own.key("dry_run")
+        && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
+    {
+        problems.error(at, "`dry_run` has no meaning on a route that changes nothing");
     }
 }
 

@@ -7,6 +7,7 @@ use http::HeaderName;
 use std::time::Duration;
 
 use super::yaml::{Kind, Scalar};
+use crate::policy::cors::WebOrigin;
 use crate::policy::parts::{Jurisdiction, TransactionId};
 use crate::policy::{PathPattern, ScopePattern, pattern::PatternFault};
 
@@ -229,6 +230,22 @@ pub(super) fn header(text: &str) -> Result<HeaderName, Fault> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| odd())
 }
 
+/// An origin of web pages.
+pub(super) fn web_origin(text: &str) -> Result<(), Fault> {
+    line(text)?;
+    WebOrigin::parse(text)
+        .map(drop)
+        .map_err(|fault| Fault::new(fault.to_string()).hint(fault.hint()))
+}
+
+/// A header that a page may set or read. `*` means all of them to browsers, so it is no name here.
+pub(super) fn page_header(text: &str) -> Result<HeaderName, Fault> {
+    if text.contains('*') {
+        return Err(Fault::new("is no header name").hint("name each header"));
+    }
+    header(text)
+}
+
 /// A request header that reaches the policy: those with `_` or `.` are dropped before (section 5).
 fn request_header(text: &str) -> Result<HeaderName, Fault> {
     let name = header(text)?;
@@ -334,4 +351,28 @@ pub(super) fn media_type(text: &str) -> Result<String, Fault> {
         Some((kind, sub)) if token(kind) && token(sub) => Ok(text.to_ascii_lowercase()),
         _ => Err(Fault::new("is no media type").hint("such as `application/pdf`, without parameters and without `*`")),
     }
+}
+
+/// The name of a field key: it stands in every hash and envelope, between colons.
+pub(super) fn key_name(text: &str) -> Result<(), Fault> {
+    let fits = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if fits && (1..=32).contains(&text.len()) {
+        Ok(())
+    } else {
+        Err(Fault::new("is no name for a key").hint("1 to 32 letters, digits, `_` and `-`, such as `k2026`"))
+    }
+}
+
+/// What stands in place of a redacted value.
+pub(super) fn redacted(text: &str) -> Result<(), Fault> {
+    const MOST: usize = 256;
+    if text.len() > MOST {
+        return Err(Fault::new(format!("is longer than {MOST} bytes")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Fault::new("has a control character in it"));
+    }
+    Ok(())
 }

@@ -17,11 +17,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::payload::Payload;
+use super::tls::ClientTls;
 
 /// How long a connection may be idle and still be used again. Short: backends of this age close theirs after
 /// five seconds, and a request that meets a closing connection may not be sent twice.
@@ -47,6 +49,8 @@ pub struct BackendRules {
     pub timeout: Duration,
     /// Most connections at one time, from all workers together.
     pub max_connections: usize,
+    /// How to reach it by TLS; absent = plain TCP.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// A backend and the connections to it.
@@ -307,7 +311,10 @@ impl Backend {
     async fn connect(&self, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
         let stream = TcpStream::connect(&self.rules.authority).await?;
         stream.set_nodelay(true)?;
-        handshake(TokioIo::new(stream), permit).await
+        match &self.rules.tls {
+            None => handshake(stream, permit).await,
+            Some(tls) => handshake(tls.connect(stream).await?, permit).await,
+        }
     }
 
     fn note(&self, up: bool) {
@@ -321,11 +328,14 @@ impl Backend {
     }
 }
 
-async fn handshake(io: TokioIo<TcpStream>, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
+async fn handshake<S>(stream: S, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let (sender, connection) = Builder::new()
         .writev(false)
         .max_buf_size(MAX_HEAD_BYTES)
-        .handshake(io)
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;
     tokio::task::spawn_local(async move {

@@ -9,9 +9,7 @@ use http::{Request, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -99,7 +97,9 @@ impl Remote {
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(443),
             target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
-            tls: Connector(TlsConnector::from(Arc::new(client(authorities)?))),
+            tls: Connector(TlsConnector::from(Arc::new(
+                super::tls::client(authorities, None).map_err(FetchFault::Authorities)?,
+            ))),
             authorities: authorities.map(<[u8]>::to_vec),
             algorithms: algorithms.to_vec(),
             keys: Mutex::default(),
@@ -179,34 +179,6 @@ impl Remote {
         }
         Ok(keys)
     }
-}
-
-/// The rules of a TLS client that verifies: by these authorities, or by the system's.
-pub(super) fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, FetchFault> {
-    let unusable = |fault: &dyn fmt::Display| FetchFault::Authorities(fault.to_string());
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|fault| unusable(&fault))?;
-                roots.add(certificate).map_err(|fault| unusable(&fault))?;
-            }
-        }
-        None => {
-            // A system has odd certificates too; those that can be read are enough.
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(unusable(&"there is none"));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|fault| unusable(&fault))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(config)
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ pub struct Metrics {
     upstream_up: IntGaugeVec,
     masked: IntCounterVec,
     rows: IntCounterVec,
+    tolerated: IntCounterVec,
     idempotency: IntCounterVec,
     reloads: IntCounterVec,
     policy_info: IntGaugeVec,
@@ -47,11 +48,30 @@ pub struct Metrics {
     /// How far `audit_records` has been brought.
     audit_seen: Mutex<u64>,
     connections: IntGauge,
+    turned_away: IntCounterVec,
     store_keys: IntGauge,
     store_bytes: IntGauge,
     store_unknown: IntGauge,
     store_up: IntGauge,
     store_waiting: IntGauge,
+}
+
+/// Why a connection is closed before it asks anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// Its address has as many as it may have.
+    TooMany,
+    /// It comes from no proxy whose PROXY header is believed, or does not begin with one.
+    Proxy,
+}
+
+impl TurnedAway {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::TooMany => "too_many",
+            Self::Proxy => "proxy_protocol",
+        }
+    }
 }
 
 /// What one route counts, each counter found once.
@@ -135,6 +155,11 @@ impl Metrics {
                 "Rows of responses dropped, by module.",
                 &["module"],
             )?,
+            tolerated: counters(
+                "tollgate_tolerated_total",
+                "What was not quite JSON in answers that were masked, by module and kind.",
+                &["module", "kind"],
+            )?,
             idempotency: counters(
                 "tollgate_idempotency_total",
                 "Keyed writes, by what became of the key.",
@@ -157,6 +182,11 @@ impl Metrics {
             audit_records,
             audit_seen: Mutex::new(0),
             connections: gauge("tollgate_connections", "Client connections open.")?,
+            turned_away: counters(
+                "tollgate_connections_refused_total",
+                "Client connections closed before they asked anything, by reason.",
+                &["reason"],
+            )?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
             store_up: gauge("tollgate_store_up", "1 while the store takes keyed writes.")?,
@@ -211,6 +241,12 @@ impl Metrics {
         self.rows.with_label_values(&[module])
     }
 
+    /// The counter of one kind of what a module tolerates in JSON.
+    #[must_use]
+    pub fn tolerated(&self, module: &str, kind: &str) -> IntCounter {
+        self.tolerated.with_label_values(&[module, kind])
+    }
+
     /// A keyed write, by what became of its key.
     pub fn idempotency(&self, outcome: &str) {
         self.idempotency.with_label_values(&[outcome]).inc();
@@ -235,6 +271,11 @@ impl Metrics {
     #[must_use]
     pub fn connections(&self) -> &IntGauge {
         &self.connections
+    }
+
+    /// A connection was closed before it asked anything.
+    pub fn turned_away(&self, why: TurnedAway) {
+        self.turned_away.with_label_values(&[why.label()]).inc();
     }
 
     /// What others know, brought up to date before it is shown.

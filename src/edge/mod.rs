@@ -8,4 +8,5 @@ pub mod jwks;
 pub mod metrics;
 pub mod payload;
 pub mod store;
+pub mod tls;
 pub mod watch;

@@ -34,9 +34,11 @@ const KEY_NAMES: [HeaderName; 2] = [
 ];
 
 /// Fields that steer what Tollgate does: two of one are refused.
-const ONCE: [HeaderName; 7] = [
+const ONCE: [HeaderName; 9] = [
     header::AUTHORIZATION,
     header::HOST,
+    header::ORIGIN,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
     header::IF_MATCH,
     header::CONTENT_TYPE,
     header::CONTENT_LENGTH,
@@ -64,6 +66,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Whether it came over TLS.
     pub tls: bool,
+    /// Its address is a proxy's, which did not say whose the connection is.
+    pub(super) unnamed: bool,
     /// Its address as backends are told of it.
     pub(super) written: Option<HeaderValue>,
     /// Whom its last token named.
@@ -78,7 +82,18 @@ impl Peer {
             written: HeaderValue::try_from(address.to_canonical().to_string()).ok(),
             address,
             tls,
+            unnamed: false,
             last: LastCaller::default(),
+        }
+    }
+
+    /// Somebody behind the proxy at this address, which does not say who. Nothing that comes from there is the proxy's own
+    /// word, and `X-Forwarded-For` is not believed.
+    #[must_use]
+    pub fn unnamed(address: IpAddr, tls: bool) -> Self {
+        Self {
+            unnamed: true,
+            ..Self::new(address, tls)
         }
     }
 
@@ -206,31 +221,6 @@ fn is_host(text: &[u8]) -> bool {
     port_is_one && host_is_one
 }
 
-/// The client's address: the peer's, or what the nearest proxies that are trusted say of it.
-pub(super) fn source(headers: &HeaderMap, peer: IpAddr, trusted: &[ipnet::IpNet]) -> IpAddr {
-    let mut source = peer.to_canonical();
-    if !crate::policy::within(trusted, source) {
-        return source;
-    }
-    let forwarded = HeaderName::from_static("x-forwarded-for");
-    let values: Vec<&str> = headers
-        .get_all(forwarded)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    for text in values.iter().rev().flat_map(|value| value.rsplit(',')) {
-        // What cannot be read was not written by a proxy of ours: the chain of trust ends before it.
-        let Ok(address) = text.trim().parse::<IpAddr>() else {
-            break;
-        };
-        source = address.to_canonical();
-        if !crate::policy::within(trusted, source) {
-            break;
-        }
-    }
-    source
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,25 +260,5 @@ mod tests {
         }
         assert!(is_host("a".repeat(MAX_HOST).as_bytes()));
         assert!(!is_host("a".repeat(MAX_HOST + 1).as_bytes()));
-    }
-
-    #[test]
-    fn only_trusted_proxies_are_believed() {
-        let trusted: Vec<ipnet::IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
-        let ask = |peer: &str, forwarded: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in forwarded {
-                headers.append("x-forwarded-for", value.parse().unwrap());
-            }
-            source(&headers, peer.parse().unwrap(), &trusted).to_string()
-        };
-        assert_eq!(ask("192.0.2.1", &["127.0.0.1"]), "192.0.2.1");
-        assert_eq!(ask("10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
-        assert_eq!(ask("::ffff:10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
-        assert_eq!(ask("10.0.0.1", &["127.0.0.1, 192.0.2.7"]), "192.0.2.7");
-        assert_eq!(ask("10.0.0.1", &["192.0.2.7, 10.0.0.2"]), "192.0.2.7");
-        assert_eq!(ask("10.0.0.1", &["192.0.2.7", "10.0.0.2"]), "192.0.2.7");
-        assert_eq!(ask("10.0.0.1", &["rubbish, 10.0.0.3"]), "10.0.0.3");
-        assert_eq!(ask("10.0.0.1", &[]), "10.0.0.1");
     }
 }

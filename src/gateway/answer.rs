@@ -16,6 +16,7 @@ use super::record::Line;
 use crate::edge::backend::Lease;
 use crate::edge::journal::Filed;
 use crate::masking::Masker;
+use crate::masking::coding::{EncodeFault, Encoder};
 use crate::reason::{Outcome, Reason};
 
 /// The body of an answer.
@@ -27,12 +28,28 @@ pub enum AnswerBody {
     Stream(Box<Streaming>),
 }
 
-/// A body that is passed on, and masked, as it comes.
+/// An answer that goes out as it comes.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub(super) source: Source,
+    pub(super) lease: Lease,
+    pub(super) masker: Option<Masker>,
+    pub(super) encoder: Option<Encoder>,
+    /// What may go out already.
+    pub(super) ready: Bytes,
+    /// Longest wait for the backend's next bytes.
+    pub(super) patience: Duration,
+}
+
+/// A body that is passed on, masked and compressed, as it comes.
 #[derive(Debug)]
 pub struct Streaming {
     source: Source,
     lease: Option<Lease>,
     masker: Option<Masker>,
+    /// Gone once the end is made.
+    encoder: Option<Encoder>,
+    encoded: bool,
     /// Bytes that are known to be good and have not gone out yet.
     ready: Bytes,
     /// Longest wait for the backend's next bytes.
@@ -60,18 +77,21 @@ impl AnswerBody {
         Self::Whole((!bytes.is_empty()).then_some(bytes))
     }
 
-    pub(super) fn stream(
-        source: Source,
-        lease: Lease,
-        masker: Option<Masker>,
-        ready: Bytes,
-        patience: Duration,
-        line: Line,
-    ) -> Self {
+    pub(super) fn stream(flow: Box<Flow>, line: Line) -> Self {
+        let Flow {
+            source,
+            lease,
+            masker,
+            encoder,
+            ready,
+            patience,
+        } = *flow;
         Self::Stream(Box::new(Streaming {
             source,
             lease: Some(lease),
             masker,
+            encoded: encoder.is_some(),
+            encoder,
             ready,
             patience,
             stall: None,
@@ -115,11 +135,24 @@ impl Streaming {
         }
     }
 
-    /// The backend has said all. What the masker still holds goes out, then the line is filed.
-    fn finish(&mut self) -> Result<Bytes, String> {
+    /// The backend has said all. What the masker and the encoder still hold goes out, then the line is filed.
+    fn finish(&mut self) -> Result<Bytes, (Reason, String)> {
         let mut rest = Vec::new();
         if let Some(masker) = &mut self.masker {
-            masker.finish(&mut rest).map_err(|fault| fault.to_string())?;
+            masker
+                .finish(&mut rest)
+                .map_err(|fault| (Reason::UnmaskableResponse, fault.to_string()))?;
+        }
+        // Only here the coding gets its end: an answer that is cut has none.
+        if let Some(mut encoder) = self.encoder.take() {
+            let mut coded = Vec::new();
+            encoder
+                .feed(&rest, &mut coded)
+                .and_then(|()| encoder.finish(&mut coded))
+                .map_err(|fault| (Reason::Internal, fault.to_string()))?;
+            rest = coded;
+        }
+        if let Some(masker) = &self.masker {
             self.line.cut(masker);
         }
         if let Some(lease) = self.lease.take() {
@@ -129,12 +162,43 @@ impl Streaming {
         Ok(rest.into())
     }
 
+    /// What of the bytes that are ready goes out now.
+    fn take_ready(&mut self) -> Result<Bytes, EncodeFault> {
+        let ready = std::mem::take(&mut self.ready);
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(ready);
+        };
+        let mut coded = Vec::new();
+        encoder.feed(&ready, &mut coded)?;
+        Ok(coded.into())
+    }
+
+    /// Nothing comes for now: what the encoder holds goes out, so that a slow answer arrives as it is made.
+    fn flush(&mut self) -> Result<Bytes, EncodeFault> {
+        let mut coded = Vec::new();
+        if let Some(encoder) = &mut self.encoder {
+            encoder.flush(&mut coded)?;
+        }
+        Ok(coded.into())
+    }
+
     fn poll_flowing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         loop {
             if !self.ready.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ready)))));
+                match self.take_ready() {
+                    Ok(bytes) if bytes.is_empty() => {}
+                    Ok(bytes) => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    Err(fault) => return self.cut(Reason::Internal, fault.to_string()),
+                }
             }
-            match ready!(self.poll_source(cx)) {
+            let Poll::Ready(data) = self.poll_source(cx) else {
+                return match self.flush() {
+                    Ok(bytes) if bytes.is_empty() => Poll::Pending,
+                    Ok(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                    Err(fault) => self.cut(Reason::Internal, fault.to_string()),
+                };
+            };
+            match data {
                 Some(Ok(data)) => match &mut self.masker {
                     None => self.ready = data,
                     Some(masker) => {
@@ -149,7 +213,7 @@ impl Streaming {
                 None => match self.finish() {
                     Ok(rest) if rest.is_empty() => return self.poll_filed(cx),
                     Ok(rest) => return Poll::Ready(Some(Ok(Frame::data(rest)))),
-                    Err(fault) => return self.cut(Reason::UnmaskableResponse, fault),
+                    Err((reason, fault)) => return self.cut(reason, fault),
                 },
             }
         }
@@ -192,8 +256,10 @@ impl Body for AnswerBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            // Unmasked, it is as long as the backend says.
-            Self::Stream(stream) if stream.masker.is_none() && stream.ready.is_empty() => stream.source.size_hint(),
+            // As it came, it is as long as the backend says.
+            Self::Stream(stream) if stream.masker.is_none() && !stream.encoded && stream.ready.is_empty() => {
+                stream.source.size_hint()
+            }
             Self::Stream(_) => SizeHint::default(),
         }
     }

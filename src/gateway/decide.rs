@@ -70,15 +70,5 @@ pub(super) async fn decide(
     if let Some(denial) = permit.would_deny() {
         line.would_deny(denial);
     }
-    no_dry_run(call)?;
     Ok((permit, body))
-}
-
-/// No route has dry runs yet, so none may be taken for a real one (interface, section 7).
-pub(super) fn no_dry_run(call: &Call) -> Result<(), Refusal> {
-    match call.query.dry_run() {
-        Ok(false) => Ok(()),
-        Ok(true) => Err(Reason::DryRunUnsupported.into()),
-        Err(fault) => Err(Refusal::because(Reason::AmbiguousRequest, fault.to_string())),
-    }
 }

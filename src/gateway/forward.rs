@@ -1,4 +1,4 @@
-//! Sixth step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
+//! Seventh step: the request goes to its backend, once, with the caller's facts from the token and nothing else.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -9,10 +9,13 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::balances::Lookup;
 use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
 use super::refusal::Refusal;
+use super::rehearse::Earnest;
+use super::tag::Tags;
 use super::view::View;
 use super::{Arrival, REQUEST_ID, Shared};
 use crate::call::document::{self, Located};
@@ -53,9 +56,8 @@ pub(super) enum ReplyBody {
 /// Everything that a request upstream is made of.
 #[derive(Debug)]
 pub(super) struct Outgoing<'a> {
-    pub(super) call: Call,
-    /// Path and query as they came.
-    pub(super) target: PathAndQuery,
+    /// What is sent.
+    pub(super) sent: Sent,
     /// The host that the client asked for.
     pub(super) host: HeaderValue,
     pub(super) arrival: Arrival<'a>,
@@ -63,7 +65,34 @@ pub(super) struct Outgoing<'a> {
     pub(super) permit: &'a Permit,
     /// What the caller sees of the answer, if not all.
     pub(super) view: Option<&'a View>,
+    /// Its entity tags, and the backend's.
+    pub(super) tags: &'a Tags,
     pub(super) turn: Turn,
+}
+
+/// What may be sent to a backend: no dry run can make the one, and no client the other.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// A client's request.
+    Earnest(Earnest),
+    /// A question of Tollgate's own.
+    Lookup(Lookup),
+}
+
+impl Sent {
+    fn call(&self) -> &Call {
+        match self {
+            Self::Earnest(earnest) => earnest.call(),
+            Self::Lookup(lookup) => lookup.call(),
+        }
+    }
+
+    fn into_parts(self) -> (Call, PathAndQuery) {
+        match self {
+            Self::Earnest(earnest) => earnest.into_parts(),
+            Self::Lookup(lookup) => lookup.into_parts(),
+        }
+    }
 }
 
 /// Sends the call.
@@ -75,7 +104,7 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
     let Some((backend, durations)) = shared.backends.get(upstream) else {
         return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
     };
-    let head = outgoing.call.method == Method::HEAD;
+    let head = outgoing.sent.call().method == Method::HEAD;
     let (request, fault, reservation) = request(outgoing, backend)?;
     let started = Instant::now();
     let exchange = Exchange {
@@ -106,15 +135,16 @@ type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
-        call,
-        target,
+        sent,
         host,
         arrival,
         caller,
         permit,
         view,
+        tags,
         turn,
     } = outgoing;
+    let (call, target) = sent.into_parts();
     let mut fields = call.headers;
     if !permit.module().is_some_and(|module| module.forward_token) {
         fields.remove(header::AUTHORIZATION);
@@ -123,6 +153,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     if let Some(view) = view {
         view.ask(&mut fields);
     }
+    tags.ask(&mut fields);
     let source = arrival
         .peer
         .write(call.source)

@@ -2,11 +2,13 @@
 //!
 //! A connection mostly brings the same token again: it remembers the last one, so that not even the hash is needed.
 
+use arc_swap::Guard;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Weak};
 
+use super::pace::Tries;
 use super::refusal::Refusal;
 use super::rules::{Keys, Rules};
 use crate::identity::TokenFault;
@@ -70,11 +72,13 @@ impl LastCaller {
     }
 }
 
-/// Finds the caller. None when there is no token: then only public routes are open.
+/// Finds the caller. None when there is no token: then only public routes are open. A token that is not known yet is not
+/// looked at if its address has shown too many that led nowhere (THREATS L10); one that is known costs nothing.
 pub(super) async fn identify(
     rules: &Arc<Rules>,
     headers: &HeaderMap,
     last: &LastCaller,
+    tries: Tries<'_>,
     now: u64,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
     let Some(field) = headers.get(header::AUTHORIZATION) else {
@@ -84,13 +88,32 @@ pub(super) async fn identify(
     if let Some(known) = last.again(field, &keys, now) {
         return Ok(Some(known));
     }
-    let token = bearer(field).ok_or_else(|| Refusal::because(Reason::InvalidToken, "not one bearer token"))?;
+    let Some(token) = bearer(field) else {
+        tries.may_try()?;
+        tries.failed();
+        return Err(Refusal::because(Reason::InvalidToken, "not one bearer token"));
+    };
     if let Some(known) = keys.verified.get(token, now) {
         last.remember(field, &keys, &known);
         return Ok(Some(known));
     }
+    tries.may_try()?;
+    let judged = judge(rules, token, now).await;
+    if judged.is_err() && keys.ring.has_usable_key() {
+        // Without a key no token is good, which is nobody's fault.
+        tries.failed();
+    }
+    let (identity, keys) = judged?;
+    let expires_at = identity.authority.caller.expires_at;
+    keys.verified.insert(token, Arc::clone(&identity), expires_at);
+    last.remember(field, &keys, &identity);
+    Ok(Some(identity))
+}
+
+/// Verifies a token that is not known, with the keys that it was verified by.
+async fn judge(rules: &Arc<Rules>, token: &str, now: u64) -> Result<(Arc<Identity>, Guard<Arc<Keys>>), Refusal> {
+    let mut keys = rules.keys();
     let mut verified = keys.ring.verify(token, now);
-    let mut keys = keys;
     if let Err(TokenFault::UnknownKey { issuer }) = verified
         && rules.refetch(issuer).await
     {
@@ -98,7 +121,6 @@ pub(super) async fn identify(
         verified = keys.ring.verify(token, now);
     }
     let caller = verified.map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
-    let expires_at = caller.expires_at;
     let authority = Authority::new(rules.policy(), caller)
         .map_err(|refused| Refusal::because(refused.0, format!("user {}", refused.1.user)))?;
     let forwarded = forwarded(rules.policy(), &authority)?;
@@ -106,9 +128,7 @@ pub(super) async fn identify(
         authority: Arc::new(authority),
         forwarded,
     });
-    keys.verified.insert(token, Arc::clone(&identity), expires_at);
-    last.remember(field, &keys, &identity);
-    Ok(Some(identity))
+    Ok((identity, keys))
 }
 
 /// The token of a `Bearer` header (RFC 6750, 2.1; the scheme's case is free, RFC 9110, 11.1).

@@ -4,21 +4,24 @@
 //! larger goes out as it is masked, and is cut if it turns out to be broken (invariant 7).
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use std::time::Duration;
 
-use super::answer::AnswerBody;
+use super::answer::{AnswerBody, Flow};
+use super::compress::{self, Size, Wish};
 use super::decode::{Source, SourceFault, decoded, take_coding};
 use super::forward::{Reply, ReplyBody};
 use super::record::Line;
 use super::refusal::Refusal;
+use super::tag::Tags;
 use super::view::{View, for_this_caller_only};
 use crate::edge::backend::Lease;
-use crate::masking::coding::DecodeFault;
-use crate::masking::{Format, Masker, media_type};
+use crate::masking::coding::{Coding, DecodeFault, Encoder};
+use crate::masking::links::{Cleaned, Field, Links};
+use crate::masking::{Dialect, Format, Mask, Masker, Unmaskable, media_type};
 use crate::policy::Permit;
 use crate::reason::{Outcome, Reason};
 
@@ -28,11 +31,23 @@ pub const HOLD: usize = 64 * 1024;
 /// An answer that may be given back.
 pub type Answer = Response<AnswerBody>;
 
+/// Who an answer is for.
+#[derive(Debug)]
+pub(super) struct Reader<'r> {
+    /// What was asked.
+    pub(super) method: &'r Method,
+    /// What the policy lets it see.
+    pub(super) permit: &'r Permit,
+    /// Its entity tags.
+    pub(super) tags: Tags,
+    /// Whether it would have the answer compressed; none in a module that compresses nothing.
+    pub(super) wish: Option<Wish>,
+}
+
 /// Masks.
 pub(super) async fn mask(
     reply: Reply,
-    method: &Method,
-    permit: &Permit,
+    reader: Reader<'_>,
     view: Option<View>,
     line: &mut Line,
 ) -> Result<Pending, Refusal> {
@@ -41,16 +56,29 @@ pub(super) async fn mask(
         body,
         patience,
     } = reply;
+    let Reader {
+        method,
+        permit,
+        tags,
+        wish,
+    } = reader;
+    let wish_here = wish.filter(|_| !compress::says(&head.headers, "no-transform"));
     if !permit.route().public || permit.row_rule().is_some() {
         for_this_caller_only(&mut head.headers);
     }
     hide_headers(&mut head.headers, permit, line);
-    let bodiless = *method == Method::HEAD
-        || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || is_empty(&body);
+    let asked = *method == Method::HEAD;
+    let length = length(&head.headers);
+    let bodiless = matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || if asked {
+            says_nothing(&head, length)
+        } else {
+            is_empty(&body)
+        };
     let masker = match view {
         None => None,
         Some(view) => {
+            clean_links(&mut head.headers, &view, line);
             view.adjust(&mut head.headers);
             if bodiless {
                 forget_coding(&mut head, permit);
@@ -65,8 +93,9 @@ pub(super) async fn mask(
         None => None,
     };
     line.status(head.status.as_u16());
+    let masks = masker.is_some();
     let body = match body {
-        _ if bodiless => {
+        _ if bodiless || asked => {
             if let ReplyBody::Wire(_, lease) = body {
                 lease.keep();
             }
@@ -86,7 +115,77 @@ pub(super) async fn mask(
             hold(source, lease, masker, patience, line).await?
         }
     };
-    Ok(Pending { head, body })
+    let size = match (&body, length) {
+        _ if bodiless => Size::Known(0),
+        // Said of the backend's bytes, it would tell how much was cut.
+        _ if asked && masks => Size::Unknown,
+        (_, length) if asked => length.map_or(Size::Flowing, Size::Known),
+        (Made::Whole(bytes), _) => Size::Known(bytes.len() as u64),
+        (Made::Flowing(_), _) => Size::Flowing,
+    };
+    let compression = wish_here.and_then(|wish| wish.fits(&head, size));
+    if wish.is_some() {
+        compress::adjust(&mut head.headers, compression);
+    }
+    tags.answer(head.status, &mut head.headers, compression);
+    let body = match compression {
+        Some(coding) if !asked => compressed(body, coding)?,
+        _ => body,
+    };
+    Ok(Pending {
+        head,
+        body,
+        outcome: Outcome::Allowed,
+    })
+}
+
+fn compressed(body: Made, coding: Coding) -> Result<Made, Refusal> {
+    Ok(match body {
+        Made::Whole(bytes) => Made::Whole(compress::encoded(coding, &bytes)?),
+        Made::Flowing(mut flow) => {
+            flow.encoder = Some(Encoder::new(coding)?);
+            Made::Flowing(flow)
+        }
+    })
+}
+
+/// What the backend says that the length of its body is or would be.
+fn length(fields: &HeaderMap) -> Option<u64> {
+    fields.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the head that answers a `HEAD` tells of no body: it has none, or neither a length nor a type.
+fn says_nothing(head: &response::Parts, length: Option<u64>) -> bool {
+    match length {
+        Some(length) => length == 0,
+        None => !head.headers.contains_key(header::CONTENT_TYPE),
+    }
+}
+
+/// Takes out of links what is hidden from this caller, and links that cannot be read in one way.
+fn clean_links(fields: &mut HeaderMap, view: &View, line: &mut Line) {
+    let Some(mut links) = Links::new(&view.mask) else {
+        return;
+    };
+    let held: Vec<(HeaderName, Field)> = fields
+        .keys()
+        .filter_map(|name| Some((name.clone(), Field::of(name.as_str())?)))
+        .collect();
+    for (name, field) in held {
+        let values: Vec<HeaderValue> = fields.get_all(&name).iter().cloned().collect();
+        fields.remove(&name);
+        for value in values {
+            let kept = match links.clean(field, value.as_bytes()) {
+                Cleaned::Same => Some(value),
+                Cleaned::Changed(bytes) => HeaderValue::from_bytes(&bytes).ok(),
+                Cleaned::Unreadable => None,
+            };
+            if let Some(value) = kept {
+                fields.append(&name, value);
+            }
+        }
+    }
+    line.masked(links.tally());
 }
 
 /// An answer whose audit line has yet to be filed.
@@ -94,6 +193,7 @@ pub(super) async fn mask(
 pub(super) struct Pending {
     head: response::Parts,
     body: Made,
+    outcome: Outcome,
 }
 
 #[derive(Debug)]
@@ -102,39 +202,97 @@ enum Made {
     Flowing(Box<Flow>),
 }
 
-/// An answer that goes out as it comes.
-#[derive(Debug)]
-struct Flow {
-    source: Source,
-    lease: Lease,
-    masker: Option<Masker>,
-    ready: Bytes,
-    patience: Duration,
-}
-
 impl Pending {
+    /// Tollgate's own answer to a dry run: nothing of a backend is in it.
+    pub(super) fn rehearsed(body: Bytes, line: &mut Line) -> Self {
+        let (mut head, ()) = Response::new(()).into_parts();
+        line.status(head.status.as_u16());
+        head.headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        head.headers
+            .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self {
+            head,
+            body: Made::Whole(body),
+            outcome: Outcome::DryRun,
+        }
+    }
+
+    /// An answer of Tollgate's own that has nothing to hide and no body.
+    pub(super) fn own(status: StatusCode, fields: HeaderMap, line: &mut Line) -> Self {
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = status;
+        head.headers = fields;
+        line.status(status.as_u16());
+        Self {
+            head,
+            body: Made::Whole(Bytes::new()),
+            outcome: Outcome::Allowed,
+        }
+    }
+
+    /// What the caller would see of a backend's answer, of at most `limit` bytes.
+    pub(super) async fn whole(self, limit: usize, line: &mut Line) -> Result<(StatusCode, Bytes), Refusal> {
+        let bytes = match self.body {
+            Made::Whole(bytes) => bytes,
+            Made::Flowing(flow) => flow.drain(limit, line).await?,
+        };
+        if bytes.len() > limit {
+            return Err(Reason::AnswerTooLarge.into());
+        }
+        Ok((self.head.status, bytes))
+    }
+
     /// The answer. A whole one waits until its line is on disk, if it must; a flowing one takes the line along and
     /// files it at its end.
     pub(super) async fn close(self, mut line: Line) -> Result<Answer, Reason> {
         let body = match self.body {
             Made::Whole(bytes) => {
-                if let Some(filed) = line.file(Outcome::Allowed) {
+                if let Some(filed) = line.file(self.outcome) {
                     filed.await.map_err(|_| Reason::AuditUnavailable)?;
                 }
                 AnswerBody::whole(bytes)
             }
-            Made::Flowing(flow) => {
-                let Flow {
-                    source,
-                    lease,
-                    masker,
-                    ready,
-                    patience,
-                } = *flow;
-                AnswerBody::stream(source, lease, masker, ready, patience, line)
-            }
+            Made::Flowing(flow) => AnswerBody::stream(flow, line),
         };
         Ok(Response::from_parts(self.head, body))
+    }
+}
+
+impl Flow {
+    /// Reads to the end, or until there are more than `limit` bytes.
+    async fn drain(self, limit: usize, line: &mut Line) -> Result<Bytes, Refusal> {
+        let Self {
+            mut source,
+            mut lease,
+            mut masker,
+            ready,
+            ..
+        } = self;
+        let unmaskable = |fault: Unmaskable| Refusal::because(Reason::UnmaskableResponse, fault.to_string());
+        let mut out = ready.to_vec();
+        while out.len() <= limit {
+            let frame = lease.within(source.frame()).await;
+            let frame =
+                frame.ok_or_else(|| Refusal::because(Reason::UpstreamTimeout, "the backend's answer stalled"))?;
+            let data = match frame {
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+                Some(Err(fault)) => return Err(fault.into()),
+                None => {
+                    if let Some(masker) = &mut masker {
+                        masker.finish(&mut out).map_err(unmaskable)?;
+                        line.cut(masker);
+                    }
+                    lease.keep();
+                    return Ok(out.into());
+                }
+            };
+            match &mut masker {
+                Some(masker) => masker.feed(&data, &mut out).map_err(unmaskable)?,
+                None => out.extend_from_slice(&data),
+            }
+        }
+        Err(Reason::AnswerTooLarge.into())
     }
 }
 
@@ -174,7 +332,12 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
-    match Format::of(content_type) {
+    let tolerant = permit.module().is_some_and(|module| module.tolerant_json);
+    match Format::of(content_type, dialect(permit)) {
+        Some(Format::Csv(_) | Format::Tsv(_)) if let Some(class) = columnless(&view.mask, permit) => Err(unmaskable(
+            format!("class `{class}` is hidden from the caller and has `paths` alone, which say nothing of columns"),
+        )),
+        Some(format) if tolerant => Ok(Some(Masker::tolerant(view.mask, format))),
         Some(format) => Ok(Some(Masker::new(view.mask, format))),
         None if passes(content_type, permit) => Ok(None),
         None => {
@@ -184,10 +347,21 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     }
 }
 
+fn dialect(permit: &Permit) -> Dialect {
+    permit.module().map(|module| module.dialect).unwrap_or_default()
+}
+
+/// The class for which no table can be masked for this caller.
+fn columnless<'p>(mask: &Mask, permit: &'p Permit) -> Option<&'p str> {
+    let class = mask.columnless()?;
+    let name = permit.policy().class_names().nth(usize::from(class.0));
+    Some(name.map_or("", |name| name))
+}
+
 /// Whether the module lets this type pass as it is, coded or not. What can be masked never passes.
 fn passes(content_type: &[u8], permit: &Permit) -> bool {
     // Nobody can say which rows are in what passes.
-    Format::of(content_type).is_none()
+    Format::of(content_type, dialect(permit)).is_none()
         && permit.row_rule().is_none()
         && permit.module().is_some_and(|module| {
             let pass = &module.unmaskable;
@@ -233,6 +407,7 @@ async fn hold(
             source,
             lease,
             masker,
+            encoder: None,
             ready: Bytes::new(),
             patience,
         })));
@@ -265,6 +440,7 @@ async fn hold(
                 source,
                 lease,
                 masker,
+                encoder: None,
                 ready: out.into(),
                 patience,
             })));

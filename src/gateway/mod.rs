@@ -5,6 +5,8 @@
 
 mod accept;
 mod answer;
+mod balances;
+mod compress;
 mod decide;
 mod decode;
 mod forward;
@@ -14,15 +16,19 @@ mod mask;
 mod normalize;
 pub mod offline;
 mod pace;
+mod pages;
 mod record;
 mod refusal;
+mod rehearse;
 mod request_id;
 mod rules;
+mod source;
+mod tag;
 mod view;
 
 use arc_swap::ArcSwap;
 use http::header::HeaderName;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 use prometheus::Histogram;
@@ -40,20 +46,28 @@ use crate::reason::{Outcome, Reason};
 
 pub use accept::{Limits, Peer};
 pub use answer::{AnswerBody, Cut};
+pub use compress::MIN_COMPRESSED;
 pub use mask::{Answer, HOLD};
-pub use pace::Paces;
+pub use pace::{Attempts, Paces};
 pub use record::Line;
 pub use rules::{IssuerKeys, Keys, Rules};
+pub use source::neighbourhood;
 
 use accept::accept;
+use balances::Asker;
+use compress::Wish;
 use decide::decide;
-use forward::{Outgoing, forward};
+use forward::{Outgoing, Sent, forward};
 use guard::guard;
 use identify::identify;
-use mask::{Pending, mask};
+use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
-use refusal::Refusal;
+use pace::Standing;
+use pages::preflight;
+use refusal::{Refusal, last_bytes};
+use rehearse::Intent;
 use request_id::RequestIds;
+use tag::Tags;
 use view::View;
 
 /// What all workers share.
@@ -71,6 +85,8 @@ pub struct Shared {
     pub backends: Vec<(Arc<Backend>, Histogram)>,
     /// How fast users ask.
     pub paces: Paces,
+    /// How many bad tokens addresses show.
+    pub attempts: Attempts,
     /// The audit log.
     pub journal: Journal,
     /// Idempotency keys.
@@ -120,6 +136,8 @@ impl Gateway {
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
         let id = self.ids.of(request.headers());
+        let cors = rules.policy().cors();
+        let page = cors.and_then(|cors| cors.admitted(request.headers())).cloned();
         let mut answer = match self.shared.journal.slot() {
             Ok(slot) => {
                 let entry = entry(&rules, &id, peer, Some(request.method().clone()));
@@ -140,6 +158,9 @@ impl Gateway {
                 refusal_response(Reason::AuditUnavailable.into(), &id)
             }
         };
+        if let Some(cors) = cors {
+            cors.tell(page.as_ref(), answer.headers_mut());
+        }
         answer.headers_mut().insert(REQUEST_ID, id);
         answer
     }
@@ -151,21 +172,23 @@ impl Gateway {
         arrival: Arrival<'_>,
         mut line: Line,
     ) -> Answer {
-        let refusal = match self.serve(rules, request, arrival, &mut line).await {
-            Ok(pending) => match pending.close(line).await {
-                Ok(answer) => return answer,
-                Err(reason) => reason.into(),
-            },
+        let mut standing = None;
+        let answered = match self.serve(rules, request, arrival, &mut standing, &mut line).await {
+            Ok(pending) => pending.close(line).await.map_err(Refusal::from),
             Err(refusal) => {
                 let filed = line.refuse(&refusal);
                 let lost = match filed {
                     Some(filed) => filed.await.is_err(),
                     None => false,
                 };
-                if lost { Reason::AuditUnavailable.into() } else { refusal }
+                Err(if lost { Reason::AuditUnavailable.into() } else { refusal })
             }
         };
-        refusal_response(refusal, arrival.request_id)
+        let mut answer = answered.unwrap_or_else(|refusal| refusal_response(refusal, arrival.request_id));
+        if let Some(standing) = standing {
+            standing.tell(answer.headers_mut());
+        }
+        answer
     }
 
     /// The spine: the life of a request.
@@ -174,6 +197,7 @@ impl Gateway {
         rules: &Arc<Rules>,
         request: Request<Incoming>,
         arrival: Arrival<'_>,
+        standing: &mut Option<Standing>,
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let Shared {
@@ -190,38 +214,69 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
+            return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
+        }
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let caller = identify(rules, &call.headers, &arrival.peer.last, line.now())
+        let tries = self.shared.attempts.from(call.source);
+        let caller = identify(rules, &call.headers, &arrival.peer.last, tries, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {
             line.caller(&caller.authority);
             self.shared
                 .paces
-                .admit(&caller.authority)
+                .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
-        let turn = guard(&self.shared, &call, caller.as_ref(), &permit, body).await?;
+        let earnest = match Intent::of(call, target)? {
+            Intent::Earnest(earnest) => earnest,
+            Intent::DryRun(rehearsal) => {
+                let asker = Asker {
+                    shared: &self.shared,
+                    worker: self.worker,
+                    policy,
+                    caller: caller.as_ref(),
+                    arrival,
+                    host: &host,
+                };
+                return Box::pin(rehearsal.answer(&permit, body, asker, line)).await;
+            }
+        };
+        let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
         line.permitted(&permit);
         let view = permit
-            .mask(&call, caller.as_ref().map(|caller| &caller.authority), line.at())
+            .mask(
+                earnest.call(),
+                caller.as_ref().map(|caller| &caller.authority),
+                line.at(),
+            )
             .map(|mask| View::new(mask, &policy.version));
+        let call = earnest.call();
         let method = call.method.clone();
+        let wish = Wish::of(&call.headers, &permit);
+        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
         let outgoing = Outgoing {
-            call,
-            target,
+            sent: Sent::Earnest(earnest),
             host,
             arrival,
             caller: caller.as_ref(),
             permit: &permit,
             view: view.as_ref(),
+            tags: &tags,
             turn,
         };
         let reply = forward(&self.shared, self.worker, outgoing).await?;
-        mask(reply, &method, &permit, view, line).await
+        let reader = Reader {
+            method: &method,
+            permit: &permit,
+            tags,
+            wish,
+        };
+        mask(reply, reader, view, line).await
     }
 
     /// A head that cannot be read at all has its audit line too, and an answer like any other: its bytes, after which the
@@ -234,12 +289,16 @@ impl Gateway {
         };
         let refusal = Refusal::because(reason, "the head cannot be read");
         let id = self.ids.fresh();
+        let rules = self.shared.rules.load_full();
         if let Ok(slot) = self.shared.journal.slot() {
-            let rules = self.shared.rules.load_full();
             let mut line = Line::open(slot, &rules, entry(&rules, &id, peer, None), Instant::now());
             let _ = line.refuse(&refusal);
         }
-        refusal.into_last_bytes(&id)
+        let mut answer = refusal_response(refusal, &id);
+        if let Some(cors) = rules.policy().cors() {
+            cors.tell(None, answer.headers_mut());
+        }
+        last_bytes(answer, &id)
     }
 }
 

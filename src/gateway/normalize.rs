@@ -4,8 +4,9 @@ use http::HeaderValue;
 use http::uri::PathAndQuery;
 use ipnet::IpNet;
 
-use super::accept::{Accepted, Limits, Peer, source};
+use super::accept::{Accepted, Limits, Peer};
 use super::refusal::Refusal;
+use super::source::source;
 use crate::call::{Call, Path, Query, headers};
 use crate::edge::payload::Upload;
 use crate::policy::Policy;
@@ -39,7 +40,8 @@ pub(super) fn normalize(
         .cloned()
         .ok_or_else(|| Refusal::from(Reason::AmbiguousPath))?;
     let (path, query) = read_target(policy, target.path(), target.query())?;
-    let source = source(&head.headers, peer.address, trusted);
+    let believed = if peer.unnamed { &[] } else { trusted };
+    let source = source(&head.headers, peer.address, believed)?;
     let mut fields = head.headers;
     headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
     Ok(Normal {

@@ -1,13 +1,17 @@
-//! Not more often than the role may: what is kept of each user, for all workers and across reloads.
+//! Not more often than may be: what is kept of each user and of each address, for all workers and across reloads.
 //!
-//! A table of a fixed size, made when the first limit is met. Users share sets of [`WAYS`] places by a hash that nobody
-//! outside can foresee; where a set is full of users who are all at it, the one who has been the slowest is forgotten.
+//! Tables of a fixed size, made when the first limit is met. Users share sets of [`WAYS`] places by a hash that nobody
+//! outside can foresee; where a set is full of users who are all at it, the one who has been the slowest is forgotten. So
+//! to be forgotten takes as many others as a set has places, each of which has been faster.
 
-use std::hash::{BuildHasher, RandomState};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::IpAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
+use super::source::neighbourhood;
 use crate::policy::{Authority, Pace, RateLimit};
 
 /// Sets of places: with [`WAYS`] in each, 65,536 users are kept at one time, in 1.6 MiB.
@@ -16,9 +20,36 @@ const SETS: usize = 8192;
 /// Users in one set.
 const WAYS: usize = 8;
 
-/// What is kept of users.
+/// How fast users ask.
+#[derive(Debug, Default)]
+pub struct Paces(Table);
+
+/// How many bad tokens addresses show.
 #[derive(Debug)]
-pub struct Paces {
+pub struct Attempts {
+    limit: RateLimit,
+    table: Table,
+}
+
+/// The bad tokens of one address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tries<'a> {
+    attempts: &'a Attempts,
+    source: IpAddr,
+}
+
+/// How a user stands with a limit, for the `RateLimit` fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    limit: RateLimit,
+    left: u32,
+    /// Until one more is left.
+    next: Duration,
+}
+
+/// What is kept.
+#[derive(Debug)]
+struct Table {
     began: Instant,
     hashers: [RandomState; 2],
     sets: OnceLock<Box<[Mutex<[Place; WAYS]>]>>,
@@ -27,13 +58,96 @@ pub struct Paces {
 /// One user.
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
-    /// Two hashes of issuer and user.
+    /// Two hashes of who it is.
     who: (u64, u64),
     /// As [`RateLimit::judge`] has it.
     kept: u64,
 }
 
-impl Default for Paces {
+impl Paces {
+    /// Lets a caller's request pass, or says when it may come again. `standing` is then how the caller stands; without a
+    /// limit it stays as it is.
+    pub(super) fn admit(&self, caller: &Authority, standing: &mut Option<Standing>) -> Result<(), Refusal> {
+        let Some(limit) = caller.rate_limit() else {
+            return Ok(());
+        };
+        let who = self.0.hash((&caller.caller.issuer, &caller.caller.user));
+        let now = self.0.now();
+        match self.0.take(who, limit, now) {
+            Ok(kept) => {
+                let (left, next) = limit.left(kept, now);
+                *standing = Some(Standing { limit, left, next });
+                Ok(())
+            }
+            Err(wait) => {
+                let (left, next) = (0, wait);
+                *standing = Some(Standing { limit, left, next });
+                Err(Refusal::too_fast(wait))
+            }
+        }
+    }
+}
+
+impl Attempts {
+    /// None so far.
+    #[must_use]
+    pub fn new(limit: RateLimit) -> Self {
+        Self {
+            limit,
+            table: Table::default(),
+        }
+    }
+
+    /// Those of one address, and of its neighbours that nobody can tell from it.
+    pub(super) fn from(&self, source: IpAddr) -> Tries<'_> {
+        Tries { attempts: self, source }
+    }
+}
+
+impl Tries<'_> {
+    fn who(&self) -> (u64, u64) {
+        self.attempts.table.hash(neighbourhood(self.source))
+    }
+
+    /// Whether one more token is looked at: a bad one would still be within the limit.
+    pub(super) fn may_try(&self) -> Result<(), Refusal> {
+        let Attempts { limit, table } = self.attempts;
+        match limit.judge(table.kept(self.who()), table.now()) {
+            Pace::Within(_) => Ok(()),
+            Pace::TooFast(wait) => Err(Refusal::too_many_bad_tokens(wait)),
+        }
+    }
+
+    /// The token was bad.
+    pub(super) fn failed(&self) {
+        let Attempts { limit, table } = self.attempts;
+        // Beyond the limit there is nothing more to count.
+        let _ = table.take(self.who(), *limit, table.now());
+    }
+}
+
+impl Standing {
+    /// Tells the client (the `RateLimit` fields for HTTP: one quota, named `role`). Replaces what a backend says of its own.
+    pub(super) fn tell(&self, fields: &mut HeaderMap) {
+        let RateLimit { requests, per, .. } = self.limit;
+        let (per, next) = (seconds(per).max(1), seconds(self.next));
+        for (name, text) in [
+            ("ratelimit-policy", format!("\"role\";q={requests};w={per}")),
+            ("ratelimit", format!("\"role\";r={};t={next}", self.left)),
+        ] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                fields.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+/// Whole seconds, none too few.
+pub(super) fn seconds(time: Duration) -> u128 {
+    time.as_nanos().div_ceil(1_000_000_000)
+}
+
+impl Default for Table {
     fn default() -> Self {
         Self {
             began: Instant::now(),
@@ -43,24 +157,39 @@ impl Default for Paces {
     }
 }
 
-impl Paces {
-    /// Lets a caller's request pass, or says when it may come again.
-    pub(super) fn admit(&self, caller: &Authority) -> Result<(), Refusal> {
-        let Some(limit) = caller.rate_limit() else {
-            return Ok(());
-        };
-        let who = (&caller.caller.issuer, &caller.caller.user);
+impl Table {
+    fn hash(&self, who: impl Hash) -> (u64, u64) {
         let [first, second] = &self.hashers;
-        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.take((first.hash_one(who), second.hash_one(who)), limit, now)
-            .map_err(|wait| Refusal::too_fast(limit, wait))
+        (first.hash_one(&who), second.hash_one(&who))
     }
 
-    fn take(&self, who: (u64, u64), limit: RateLimit, now: u64) -> Result<(), Duration> {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn set(&self, who: (u64, u64)) -> Option<&Mutex<[Place; WAYS]>> {
         let sets = self.sets.get_or_init(|| (0..SETS).map(|_| Mutex::default()).collect());
-        let at = usize::try_from(who.0 % SETS as u64).unwrap_or(0);
+        sets.get(usize::try_from(who.0 % SETS as u64).unwrap_or(0))
+    }
+
+    /// What is kept of somebody; nothing of who is not known.
+    fn kept(&self, who: (u64, u64)) -> u64 {
+        let Some(set) = self.sets.get().and_then(|_| self.set(who)) else {
+            return 0;
+        };
+        let places = set.lock().unwrap_or_else(PoisonError::into_inner);
+        places
+            .iter()
+            .find(|place| place.who == who)
+            .map_or(0, |place| place.kept)
+    }
+
+    /// Counts one more, and gives what is kept now; or says how much too early it comes.
+    fn take(&self, who: (u64, u64), limit: RateLimit, now: u64) -> Result<u64, Duration> {
         // There is always a set and a place; what could not be counted would not pass.
-        let Some(set) = sets.get(at) else { return Err(limit.per) };
+        let Some(set) = self.set(who) else {
+            return Err(limit.per);
+        };
         let mut places = set.lock().unwrap_or_else(PoisonError::into_inner);
         let known = places.iter().position(|place| place.who == who);
         // The place of the user who would be the first to have nothing to be kept of.
@@ -75,7 +204,7 @@ impl Paces {
         match limit.judge(kept, now) {
             Pace::Within(kept) => {
                 *place = Place { who, kept };
-                Ok(())
+                Ok(kept)
             }
             Pace::TooFast(wait) => Err(wait),
         }
@@ -94,32 +223,85 @@ mod tests {
 
     #[test]
     fn users_are_counted_apart() {
-        let paces = Paces::default();
+        let table = Table::default();
         for who in [(1, 1), (1, 2), (2, 1)] {
-            assert!(paces.take(who, LIMIT, 5).is_ok());
-            assert!(paces.take(who, LIMIT, 5).is_ok());
-            assert_eq!(paces.take(who, LIMIT, 5), Err(Duration::from_secs(1)));
+            assert!(table.take(who, LIMIT, 5).is_ok());
+            assert!(table.take(who, LIMIT, 5).is_ok());
+            assert_eq!(table.take(who, LIMIT, 5), Err(Duration::from_secs(1)));
         }
-        assert!(paces.take((1, 1), LIMIT, 1_000_000_005).is_ok());
+        assert!(table.take((1, 1), LIMIT, 1_000_000_005).is_ok());
     }
 
     #[test]
     fn a_full_set_forgets_its_slowest_user_and_no_other() {
-        let paces = Paces::default();
+        let table = Table::default();
         let user = |number: usize| (0, number as u64 + 1);
         for number in 0..WAYS {
-            assert!(paces.take(user(number), LIMIT, 10 + number as u64).is_ok());
-            assert!(paces.take(user(number), LIMIT, 10 + number as u64).is_ok());
+            assert!(table.take(user(number), LIMIT, 10 + number as u64).is_ok());
+            assert!(table.take(user(number), LIMIT, 10 + number as u64).is_ok());
         }
-        assert!((0..WAYS).all(|number| paces.take(user(number), LIMIT, 20).is_err()));
+        assert!((0..WAYS).all(|number| table.take(user(number), LIMIT, 20).is_err()));
         assert!(
-            paces.take(user(WAYS), LIMIT, 20).is_ok(),
+            table.take(user(WAYS), LIMIT, 20).is_ok(),
             "one more takes the first one's place"
         );
-        assert!((1..WAYS).all(|number| paces.take(user(number), LIMIT, 20).is_err()));
+        assert!((1..WAYS).all(|number| table.take(user(number), LIMIT, 20).is_err()));
         assert!(
-            paces.take(user(0), LIMIT, 20).is_ok(),
+            table.take(user(0), LIMIT, 20).is_ok(),
             "who was forgotten starts afresh"
         );
+    }
+
+    fn tries(attempts: &Attempts, from: &str) -> Result<(), Refusal> {
+        attempts.from(from.parse().unwrap()).may_try()
+    }
+
+    #[test]
+    fn an_address_with_too_many_bad_tokens_is_not_listened_to() {
+        let limit = RateLimit {
+            requests: 3,
+            per: Duration::from_secs(3600),
+            burst: 3,
+        };
+        let attempts = Attempts::new(limit);
+        let fail = |from: &str| attempts.from(from.parse().unwrap()).failed();
+        for _ in 0..3 {
+            assert!(tries(&attempts, "192.0.2.1").is_ok());
+            assert!(tries(&attempts, "192.0.2.1").is_ok(), "to look is not to count");
+            fail("192.0.2.1");
+        }
+        for _ in 0..10 {
+            assert!(tries(&attempts, "192.0.2.1").is_err());
+            fail("192.0.2.1");
+        }
+        assert!(tries(&attempts, "::ffff:192.0.2.1").is_err(), "the same address");
+        assert!(tries(&attempts, "192.0.2.2").is_ok());
+        for host in 1..=3 {
+            fail(&format!("2001:db8:0:1::{host}"));
+        }
+        assert!(
+            tries(&attempts, "2001:db8:0:1:ffff::1").is_err(),
+            "one network is one client"
+        );
+        assert!(tries(&attempts, "2001:db8:0:2::1").is_ok());
+    }
+
+    /// Many others, each with fewer bad tokens, do not make room for who has shown more.
+    #[test]
+    fn who_showed_many_is_not_forgotten_for_the_sake_of_those_who_showed_few() {
+        let limit = RateLimit {
+            requests: 10,
+            per: Duration::from_secs(3600),
+            burst: 10,
+        };
+        let table = Table::default();
+        let (one, now) = ((0, 1), 1_000_000_000);
+        while table.take(one, limit, now).is_ok() {}
+        for other in 2..100_000 {
+            assert!(table.take((0, other), limit, now).is_ok());
+        }
+        assert!(table.take(one, limit, now).is_err());
+        let kept = size_of::<Mutex<[Place; WAYS]>>() * SETS;
+        assert!(kept < 2 * 1024 * 1024, "{kept}");
     }
 }

@@ -13,7 +13,7 @@ use crate::audit::Entry;
 use crate::call::Call;
 use crate::edge::journal::{Filed, Slot};
 use crate::edge::metrics::RouteMeter;
-use crate::masking::Masker;
+use crate::masking::{Masker, Tolerated};
 use crate::policy::{Authority, Denial, Permit, Place, route};
 use crate::reason::{Outcome, Reason};
 
@@ -128,6 +128,7 @@ impl Line {
     /// What did not go out of an answer.
     pub(super) fn cut(&mut self, masker: &Masker) {
         self.masked(masker.tally());
+        self.tolerated(&masker.tolerated());
         let dropped = masker.dropped();
         let Some(open) = self.open.as_mut().filter(|_| dropped > 0) else {
             return;
@@ -136,6 +137,14 @@ impl Line {
             counter.inc_by(u64::from(dropped));
         }
         open.entry.masked.push((ROWS.into(), dropped));
+    }
+
+    fn tolerated(&self, counts: &Tolerated) {
+        let place = self.open.as_ref().and_then(|open| Some((&open.rules, open.place?)));
+        let counters = place.into_iter().flat_map(|(rules, place)| rules.tolerated(place));
+        for (counter, &count) in counters.zip(counts) {
+            counter.inc_by(u64::from(count));
+        }
     }
 
     /// What was masked: counts by class index.

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::AnswerBody;
-use crate::policy::{Denial, RateLimit};
+use super::pace::seconds;
+use crate::ledger::schema::Fault;
+use crate::policy::Denial;
 use crate::reason::Reason;
 
 /// A request that Tollgate answers itself.
@@ -32,7 +34,8 @@ struct Facts {
     methods: Vec<Method>,
     allowed_scope: Option<Vec<String>>,
     original: Option<Original>,
-    limit: Option<(RateLimit, Duration)>,
+    wait: Option<Duration>,
+    errors: Vec<Fault>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -64,6 +67,8 @@ struct Problem<'a> {
     original_status: Option<Option<u16>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     completed_at: Option<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
 }
 
 impl From<Reason> for Refusal {
@@ -86,7 +91,8 @@ impl From<Denial> for Refusal {
                 methods: denial.methods,
                 allowed_scope: denial.jurisdictions,
                 original: None,
-                limit: None,
+                wait: None,
+                errors: Vec::new(),
             }),
         }
     }
@@ -113,13 +119,21 @@ impl Refusal {
     }
 
     /// The caller may ask again after `wait`.
-    pub(super) fn too_fast(limit: RateLimit, wait: Duration) -> Self {
+    pub(super) fn too_fast(wait: Duration) -> Self {
         Self {
             facts: Box::new(Facts {
-                limit: Some((limit, wait)),
+                wait: Some(wait),
                 ..Facts::default()
             }),
             ..Reason::RateLimited.into()
+        }
+    }
+
+    /// No token is looked at before `wait` is over.
+    pub(super) fn too_many_bad_tokens(wait: Duration) -> Self {
+        Self {
+            detail: Some("too many bad tokens from this address".into()),
+            ..Self::too_fast(wait)
         }
     }
 
@@ -131,6 +145,19 @@ impl Refusal {
                 ..Facts::default()
             }),
             ..Reason::DuplicateRequest.into()
+        }
+    }
+
+    /// The body is not what it must be. The operator learns how many faults there are, and the client which.
+    pub(super) fn invalid(reason: Reason, errors: Vec<Fault>) -> Self {
+        let count = errors.len();
+        Self {
+            reason,
+            detail: Some(format!("faults in the body: {count}").into()),
+            facts: Box::new(Facts {
+                errors,
+                ..Facts::default()
+            }),
         }
     }
 
@@ -150,6 +177,7 @@ impl Refusal {
             original_transaction_id: original.map(|original| original.transaction_id.as_deref()),
             original_status: original.map(|original| original.status),
             completed_at: original.map(|original| timestamp(original.completed_at)),
+            errors: &self.facts.errors,
         };
         // A struct of strings and numbers always serialises.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -165,31 +193,6 @@ impl Refusal {
             headers.insert(name, value);
         }
         response
-    }
-
-    /// The answer as HTTP/1.1 writes it, for a connection that is closed after it.
-    pub(super) fn into_last_bytes(self, request_id: &HeaderValue) -> Vec<u8> {
-        let (head, body) = self.into_response(request_id.to_str().unwrap_or_default()).into_parts();
-        let AnswerBody::Whole(body) = body else {
-            return Vec::new();
-        };
-        let body = body.unwrap_or_default();
-        let phrase = head.status.canonical_reason().unwrap_or_default();
-        let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
-        let mut field = |name: &str, value: &[u8]| {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                out.extend_from_slice(part);
-            }
-        };
-        for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
-            field(name.as_str(), value.as_bytes());
-        }
-        field("x-request-id", request_id.as_bytes());
-        field("content-length", body.len().to_string().as_bytes());
-        field("connection", b"close");
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(&body);
-        out
     }
 
     fn fields(&self) -> Vec<(HeaderName, HeaderValue)> {
@@ -218,14 +221,9 @@ impl Refusal {
                 add(header::ALLOW, &methods.join(", "));
             }
             Reason::RateLimited => {
-                for (name, value) in self
-                    .facts
-                    .limit
-                    .iter()
-                    .flat_map(|(limit, wait)| rate_fields(*limit, *wait))
-                {
-                    add(name, &value);
-                }
+                // In whole seconds (RFC 9110, 10.2.3).
+                let wait = seconds(self.facts.wait.unwrap_or_default()).max(1);
+                add(header::RETRY_AFTER, &wait.to_string());
             }
             Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
@@ -246,18 +244,29 @@ impl Refusal {
     }
 }
 
-/// When to come again, in whole seconds (RFC 9110, 10.2.3), and what the limit is (the `RateLimit` fields for HTTP).
-fn rate_fields(limit: RateLimit, wait: Duration) -> [(HeaderName, String); 3] {
-    let seconds = |time: Duration| time.as_nanos().div_ceil(1_000_000_000).max(1);
-    let (per, wait) = (seconds(limit.per), seconds(wait));
-    [
-        (header::RETRY_AFTER, wait.to_string()),
-        (
-            HeaderName::from_static("ratelimit-policy"),
-            format!("\"role\";q={};w={per}", limit.requests),
-        ),
-        (HeaderName::from_static("ratelimit"), format!("\"role\";r=0;t={wait}")),
-    ]
+/// An answer as HTTP/1.1 writes it, for a connection that is closed after it.
+pub(super) fn last_bytes(answer: Response<AnswerBody>, request_id: &HeaderValue) -> Vec<u8> {
+    let (head, body) = answer.into_parts();
+    let AnswerBody::Whole(body) = body else {
+        return Vec::new();
+    };
+    let body = body.unwrap_or_default();
+    let phrase = head.status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {} {phrase}\r\n", head.status.as_u16()).into_bytes();
+    let mut field = |name: &str, value: &[u8]| {
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
+    };
+    for (name, value) in head.headers.iter().filter(|(name, _)| *name != header::CONNECTION) {
+        field(name.as_str(), value.as_bytes());
+    }
+    field("x-request-id", request_id.as_bytes());
+    field("content-length", body.len().to_string().as_bytes());
+    field("connection", b"close");
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&body);
+    out
 }
 
 /// Where it is not sure how a request was meant to be read, it is not sure either where the next one begins.
@@ -296,7 +305,8 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         | Reason::IdempotencyKeyInvalid
         | Reason::ClientClosed => StatusCode::BAD_REQUEST,
         Reason::MissingToken | Reason::InvalidToken | Reason::ExpiredToken | Reason::NoRole => StatusCode::UNAUTHORIZED,
-        Reason::SourceNotAllowed
+        Reason::OriginNotAllowed
+        | Reason::SourceNotAllowed
         | Reason::ConflictingRoles
         | Reason::DeniedScope
         | Reason::DeniedModule
@@ -306,8 +316,10 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         Reason::NoRoute => StatusCode::NOT_FOUND,
         Reason::UnsupportedMethod | Reason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Reason::RequestInProgress | Reason::DuplicateRequest | Reason::OutcomeUnknown => StatusCode::CONFLICT,
-        Reason::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-        Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
+        Reason::IdempotencyKeyReused | Reason::DryRunInvalid | Reason::SchemaViolation => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -331,6 +343,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::AmbiguousPath => "The path could be read in more than one way.",
         Reason::AmbiguousRequest => "The request could be read in more than one way.",
         Reason::UnsupportedMethod => "This method is not supported.",
+        Reason::OriginNotAllowed => "Pages of this origin may not ask this.",
         Reason::SourceNotAllowed => "Requests from this address are not allowed.",
         Reason::MissingToken => "A bearer token is needed.",
         Reason::InvalidToken => "The token is not valid.",
@@ -344,6 +357,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::JurisdictionMismatch => "The request is outside your jurisdiction.",
         Reason::DeniedCondition => "The request does not meet the conditions of this part of the service.",
         Reason::DryRunUnsupported => "There is no dry run here.",
+        Reason::DryRunInvalid | Reason::SchemaViolation => "The body is not what this part of the service takes.",
         Reason::IdempotencyKeyMissing => "An X-Idempotency-Key header is needed.",
         Reason::IdempotencyKeyInvalid => "The idempotency key must be 1 to 255 visible ASCII characters.",
         Reason::IdempotencyKeyReused => "This idempotency key was used with another request.",
@@ -352,7 +366,9 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::OutcomeUnknown => {
             "A request with this idempotency key was sent and its outcome is unknown. It is not sent again."
         }
-        Reason::StoreUnavailable | Reason::AuditUnavailable => "The service cannot take this request now.",
+        Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable => {
+            "The service cannot take this request now."
+        }
         Reason::UpstreamUnavailable => "The service behind cannot be reached.",
         Reason::UpstreamTimeout => "The service behind did not answer in time.",
         Reason::UpstreamBroken => "The service behind gave a broken answer.",

@@ -12,6 +12,7 @@ use super::identify::Identity;
 use crate::edge::jwks::{REFETCH_WINDOW, Remote};
 use crate::edge::metrics::{Metrics, RouteMeter};
 use crate::identity::{Algorithm, IssuerRules, KeySet, Keyring, VerifiedCache};
+use crate::masking::Deviation;
 use crate::policy::{Place, Policy};
 
 /// A policy in force, its keys, and its counters.
@@ -33,6 +34,8 @@ struct ModuleMeters {
     nowhere: Arc<RouteMeter>,
     /// Rows that were dropped; none if no route of the module filters any.
     rows: Option<IntCounter>,
+    /// By `Deviation::ALL`: what was tolerated in JSON; none if the module tolerates nothing.
+    tolerated: Option<[IntCounter; Deviation::ALL.len()]>,
 }
 
 /// Keys, and the tokens that they verified.
@@ -84,6 +87,9 @@ impl Rules {
                     .iter()
                     .any(|route| route.rows.is_some())
                     .then(|| metrics.rows(&module.name)),
+                tolerated: module
+                    .tolerant_json
+                    .then(|| Deviation::ALL.map(|kind| metrics.tolerated(&module.name, kind.name()))),
             })
             .collect();
         let classes = policy
@@ -172,6 +178,15 @@ impl Rules {
     #[must_use]
     pub fn rows(&self, place: Place) -> Option<&IntCounter> {
         self.modules.get(usize::from(place.module))?.rows.as_ref()
+    }
+
+    /// The counters of what is tolerated in JSON at a place, in the order of [`Deviation::ALL`].
+    pub fn tolerated(&self, place: Place) -> impl Iterator<Item = &IntCounter> {
+        let module = self.modules.get(usize::from(place.module));
+        module
+            .and_then(|module| module.tolerated.as_ref())
+            .into_iter()
+            .flatten()
     }
 
     /// A field class: its name and its counter.

@@ -7,14 +7,10 @@
 //! backend's says that, so that such an answer has no validator at all: it is never taken for one that was given before.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::call::headers::remove_if;
 use crate::masking::Mask;
-
-/// Separates the view from the backend's own tag.
-const BETWEEN: char = '.';
 
 /// A caller's view of what a module answers.
 #[derive(Debug)]
@@ -34,18 +30,17 @@ impl View {
     }
 
     /// Whether rows are dropped.
-    fn filters(&self) -> bool {
+    pub(super) fn filters(&self) -> bool {
         self.mask.rows.is_some()
     }
 
-    /// Starts the entity tags of this view: they change with the policy and with what it hides.
-    fn prefix(&self) -> String {
+    /// Tells the entity tags of this view from others: they change with the policy and with what it hides.
+    pub(super) fn mark(&self) -> String {
         let mut prefix = String::from("v");
         prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
         for action in self.mask.actions.iter() {
             prefix.push(if action.is_some() { 'x' } else { 'o' });
         }
-        prefix.push(BETWEEN);
         prefix
     }
 
@@ -57,75 +52,32 @@ impl View {
         if self.filters() {
             fields.remove(header::IF_MODIFIED_SINCE);
         }
-        for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
-            let Some(text) = fields.get(&name).and_then(|value| value.to_str().ok()) else {
-                continue;
-            };
-            if let Ok(value) = HeaderValue::try_from(self.theirs(text)) {
-                fields.insert(name, value);
-            }
-        }
     }
 
-    /// Makes the head of an answer one of this view.
+    /// Makes the head of an answer one of this view. Its tag is [`Tags`](super::tag::Tags)' to write.
     pub(super) fn adjust(&self, fields: &mut HeaderMap) {
-        remove_if(fields, |name| {
-            matches!(
-                name.as_str(),
-                "content-length"
-                    | "accept-ranges"
-                    | "content-range"
-                    | "content-md5"
-                    | "digest"
-                    | "content-digest"
-                    | "repr-digest"
-            )
-        });
+        forget_bytes(fields);
         if self.filters() {
             fields.remove(header::ETAG);
             fields.remove(header::LAST_MODIFIED);
         }
-        let Some(tag) = fields.get(header::ETAG) else { return };
-        let tag = tag
-            .to_str()
-            .ok()
-            .and_then(|tag| HeaderValue::try_from(self.ours(tag)?).ok());
-        match tag {
-            Some(tag) => fields.insert(header::ETAG, tag),
-            None => fields.remove(header::ETAG),
-        };
     }
+}
 
-    /// `"abc"` becomes `"VIEW.abc"`.
-    fn ours(&self, tag: &str) -> Option<String> {
-        let (weak, opaque) = match tag.strip_prefix("W/") {
-            Some(rest) => ("W/", rest),
-            None => ("", tag),
-        };
-        let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
-        Some(format!("{weak}\"{}{opaque}\"", self.prefix()))
-    }
-
-    /// Tags of this view become the backend's own again. Any other is left to fail: it may be the backend's tag, but what
-    /// this caller saw was not that. Where rows are dropped no tag was ever given, and none is taken.
-    fn theirs(&self, list: &str) -> String {
-        let prefix = self.prefix();
-        let mut out = String::with_capacity(list.len());
-        for (at, part) in list.split('"').enumerate() {
-            if at > 0 {
-                out.push('"');
-            }
-            match part.strip_prefix(prefix.as_str()) {
-                // Every second part stands between quotes.
-                Some(own) if at % 2 == 1 && !self.filters() => out.push_str(own),
-                _ if at % 2 == 1 => {
-                    let _ = write!(out, "{part}{BETWEEN}not-this-view");
-                }
-                _ => out.push_str(part),
-            }
-        }
-        out
-    }
+/// What is said of the bytes of a body is not true of others.
+pub(super) fn forget_bytes(fields: &mut HeaderMap) {
+    remove_if(fields, |name| {
+        matches!(
+            name.as_str(),
+            "content-length"
+                | "accept-ranges"
+                | "content-range"
+                | "content-md5"
+                | "digest"
+                | "content-digest"
+                | "repr-digest"
+        )
+    });
 }
 
 /// Keeps what was made for one caller from everybody else (RFC 9111, 3.5 and 4.1).
@@ -139,49 +91,25 @@ pub(super) fn for_this_caller_only(fields: &mut HeaderMap) {
         header::CACHE_CONTROL,
         HeaderValue::from_static(if no_store { "private, no-store" } else { "private" }),
     );
+    vary(fields, "Authorization");
+}
+
+/// Says that the answer depends on a header of the request, unless it says so already (RFC 9110, 12.5.5).
+pub(super) fn vary(fields: &mut HeaderMap, name: &'static str) {
     let covered = fields.get_all(header::VARY).iter().any(|value| {
-        value
-            .to_str()
-            .is_ok_and(|text| text.to_ascii_lowercase().contains("authorization"))
+        let names = value.as_bytes().split(|&byte| byte == b',');
+        names
+            .map(<[u8]>::trim_ascii)
+            .any(|own| own.eq_ignore_ascii_case(name.as_bytes()))
     });
     if !covered {
-        fields.append(header::VARY, HeaderValue::from_static("Authorization"));
+        fields.append(header::VARY, HeaderValue::from_static(name));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::masking::{Action, Selectors};
-
-    fn view(hidden: bool) -> View {
-        let mask = Mask {
-            selectors: Arc::new(Selectors::compile(&[]).unwrap()),
-            actions: Arc::new([hidden.then_some(Action::Remove)]),
-            rows: None,
-        };
-        View::new(mask, &"0123456789abcdef".into())
-    }
-
-    #[test]
-    fn a_tag_goes_out_as_one_of_the_view_and_comes_back_as_the_backends() {
-        let ours = view(true);
-        for tag in ["\"abc\"", "W/\"abc\"", "\"\"", "\"a.b\""] {
-            let out = ours.ours(tag).unwrap();
-            assert_ne!(out, tag);
-            assert_eq!(ours.theirs(&out), tag);
-            assert_ne!(view(false).theirs(&out), tag, "another view's tag is not taken");
-            assert_ne!(
-                ours.theirs(tag),
-                tag,
-                "the backend's own tag was never seen by this caller"
-            );
-        }
-        assert_eq!(ours.theirs("*"), "*");
-        let (a, b) = (ours.ours("\"a\"").unwrap(), ours.ours("\"b\"").unwrap());
-        assert_eq!(ours.theirs(&format!("{a}, {b}")), "\"a\", \"b\"");
-        assert_eq!(ours.ours("abc"), None);
-    }
 
     #[test]
     fn a_view_is_private() {

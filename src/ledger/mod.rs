@@ -18,16 +18,21 @@
 //!
 //! No clock, no files: `now` is an argument in unix seconds, and the store below floor 3 keeps the bytes.
 
+mod decimal;
+mod deltas;
 mod fingerprint;
 mod key;
 mod owner;
 mod record;
 mod reserved;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 
 use crate::reason::Reason;
 
+pub use decimal::{Decimal, DecimalFault, MAX_EXPONENT, Sum};
+pub use deltas::{BalanceFault, DEFAULT_ENTRIES, Delta, Deltas, EntryRules, Expected, MAX_ENTRIES};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
 pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
 pub use owner::{MAX_OWNER_TEXT, Owner};

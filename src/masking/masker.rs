@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::json;
-use super::{Format, Mask, Unmaskable};
+use super::{Format, Mask, Tolerated, Unmaskable};
+use super::{csv, json, xml};
 
 /// Masks one body, fed in chunks of any size; how it is chunked never shows in what comes out.
 #[derive(Debug)]
@@ -12,12 +12,16 @@ pub struct Masker(Engine);
 /// Who reads the body.
 enum Engine {
     Json(json::Machine),
+    Csv(csv::Machine),
+    Xml(xml::Machine),
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Json(machine) => machine.fmt(f),
+            Self::Csv(machine) => machine.fmt(f),
+            Self::Xml(machine) => machine.fmt(f),
         }
     }
 }
@@ -27,7 +31,21 @@ impl Masker {
     pub fn new(mask: Mask, format: Format) -> Self {
         Self(match format {
             Format::Json => Engine::Json(json::Machine::new(mask, json::Texts::One)),
+            Format::JsonSequence => Engine::Json(json::Machine::new(mask, json::Texts::Sequence)),
             Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
+            Format::Csv(dialect) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::csv(dialect))),
+            Format::Tsv(charset) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::tsv(charset))),
+            Format::Xml(charset) => Engine::Xml(xml::Machine::new(mask, charset)),
+        })
+    }
+
+    /// One that takes JSON that is not quite JSON, too: what [`Deviation`](super::Deviation) lists, and nothing else. Other
+    /// formats are read as ever.
+    pub fn tolerant(mask: Mask, format: Format) -> Self {
+        Self(match format {
+            Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
+            Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
+            Format::JsonSequence | Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
         })
     }
 
@@ -38,6 +56,8 @@ impl Masker {
     pub fn feed(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         match &mut self.0 {
             Engine::Json(machine) => machine.feed(chunk, out),
+            Engine::Csv(machine) => machine.feed(chunk, out),
+            Engine::Xml(machine) => machine.feed(chunk, out),
         }
     }
 
@@ -48,6 +68,8 @@ impl Masker {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         match &mut self.0 {
             Engine::Json(machine) => machine.finish(out),
+            Engine::Csv(machine) => machine.finish(out),
+            Engine::Xml(machine) => machine.finish(),
         }
     }
 
@@ -56,6 +78,16 @@ impl Masker {
     pub fn tally(&self) -> &[u32] {
         match &self.0 {
             Engine::Json(machine) => machine.tally(),
+            Engine::Csv(machine) => machine.tally(),
+            Engine::Xml(machine) => machine.tally(),
+        }
+    }
+
+    /// How often what was tolerated, in the order of [`Deviation::ALL`](super::Deviation::ALL); also in what did not go out.
+    pub fn tolerated(&self) -> Tolerated {
+        match &self.0 {
+            Engine::Json(machine) => machine.tolerated(),
+            Engine::Csv(_) | Engine::Xml(_) => Tolerated::default(),
         }
     }
 
@@ -63,6 +95,7 @@ impl Masker {
     pub fn dropped(&self) -> u32 {
         match &self.0 {
             Engine::Json(machine) => machine.dropped(),
+            Engine::Csv(_) | Engine::Xml(_) => 0,
         }
     }
 
@@ -71,6 +104,8 @@ impl Masker {
     pub(super) fn held(&self) -> usize {
         match &self.0 {
             Engine::Json(machine) => machine.held(),
+            Engine::Csv(machine) => machine.held(),
+            Engine::Xml(machine) => machine.held(),
         }
     }
 }

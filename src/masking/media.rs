@@ -1,36 +1,132 @@
 //! Which media types can be masked (RFC 9110, 8.3.1). Strict: what cannot be read in one way only is no type at all.
 
-/// How the JSON texts of a body follow each other.
+use super::charset::Charset;
+
+/// How a body is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON text: `application/json`, and any subtype that ends in `+json` (RFC 6839, 3.1).
     Json,
     /// One JSON text per line; blank lines count for nothing.
     JsonLines,
+    /// JSON texts, each after an RS and before an LF: `application/json-seq` (RFC 7464), and any subtype that ends in
+    /// `+json-seq` (RFC 8091).
+    JsonSequence,
+    /// Records of separated fields, the first a header (RFC 4180): `text/csv`.
+    Csv(Dialect),
+    /// The same with tabs: `text/tab-separated-values`.
+    Tsv(Charset),
+    /// One XML document: `application/xml`, `text/xml`, and any subtype that ends in `+xml` (RFC 7303).
+    Xml(Charset),
+}
+
+/// What a module says of its text bodies, since their `Content-Type` does not. JSON is none of them; XML has a charset only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dialect {
+    /// What stands between the fields of CSV.
+    pub delimiter: Delimiter,
+    /// The charset of a body that names none; one that names another cannot be read.
+    pub charset: Charset,
+}
+
+/// What stands between the fields of a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delimiter {
+    /// `,`
+    #[default]
+    Comma,
+    /// `;`
+    Semicolon,
+    /// `|`
+    Pipe,
+    /// A tab.
+    Tab,
+}
+
+impl Delimiter {
+    /// Every delimiter as an author writes it.
+    pub const WORDS: &'static [&'static str] = &[",", ";", "|", "tab"];
+
+    /// The delimiter that an author writes so.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        match word {
+            "," => Some(Self::Comma),
+            ";" => Some(Self::Semicolon),
+            "|" => Some(Self::Pipe),
+            "tab" => Some(Self::Tab),
+            _ => None,
+        }
+    }
+
+    /// As an author writes it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Comma => ",",
+            Self::Semicolon => ";",
+            Self::Pipe => "|",
+            Self::Tab => "tab",
+        }
+    }
+
+    pub(super) const fn byte(self) -> u8 {
+        match self {
+            Self::Comma => b',',
+            Self::Semicolon => b';',
+            Self::Pipe => b'|',
+            Self::Tab => b'\t',
+        }
+    }
 }
 
 impl Format {
-    /// The format that a `Content-Type` names; `None` for any other type, a charset that is not UTF-8, a charset
-    /// given twice, and whatever is malformed.
-    pub fn of(content_type: &[u8]) -> Option<Self> {
+    /// The format that a `Content-Type` names; `None` for any other type, a charset that it may not have, a charset
+    /// given twice, CSV without a header (RFC 7111, 5.1), and whatever is malformed. JSON is UTF-8, whatever the dialect.
+    pub fn of(content_type: &[u8], dialect: Dialect) -> Option<Self> {
         if content_type == b"application/json" {
             return Some(Self::Json);
         }
-        let MediaType { essence, charset } = parse(content_type)?;
-        if charset.is_some_and(|charset| !charset.eq_ignore_ascii_case(b"utf-8")) {
-            return None;
-        }
-        match essence.as_str() {
-            "application/json" => Some(Self::Json),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
-                Some(Self::JsonLines)
+        let MediaType {
+            essence,
+            charset,
+            header,
+        } = parse(content_type)?;
+        let is_in = |wanted: Charset| {
+            charset
+                .as_deref()
+                .is_none_or(|label| Charset::of_label(label) == Some(wanted))
+        };
+        let format = match essence.as_str() {
+            "text/csv" | "text/tab-separated-values" => {
+                let headed = header
+                    .as_deref()
+                    .is_none_or(|value| value.eq_ignore_ascii_case(b"present"));
+                let format = match essence.as_str() {
+                    "text/csv" => Self::Csv(dialect),
+                    _ => Self::Tsv(dialect.charset),
+                };
+                return (headed && is_in(dialect.charset)).then_some(format);
             }
+            "application/xml" | "text/xml" => return is_in(dialect.charset).then_some(Self::Xml(dialect.charset)),
+            "application/json" => Self::Json,
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+                Self::JsonLines
+            }
+            "application/json-seq" => Self::JsonSequence,
             other => {
                 let (_, subtype) = other.split_once('/')?;
-                let facets = subtype.strip_suffix("+json")?;
-                (!facets.is_empty()).then_some(Self::Json)
+                let (facets, suffix) = subtype.rsplit_once('+')?;
+                match suffix {
+                    _ if facets.is_empty() => return None,
+                    "json" => Self::Json,
+                    "json-seq" => Self::JsonSequence,
+                    "xml" => return is_in(dialect.charset).then_some(Self::Xml(dialect.charset)),
+                    _ => return None,
+                }
             }
-        }
+        };
+        is_in(Charset::Utf8).then_some(format)
     }
 }
 
@@ -42,6 +138,7 @@ pub fn media_type(content_type: &[u8]) -> Option<String> {
 struct MediaType {
     essence: String,
     charset: Option<Vec<u8>>,
+    header: Option<Vec<u8>>,
 }
 
 fn parse(field: &[u8]) -> Option<MediaType> {
@@ -52,11 +149,15 @@ fn parse(field: &[u8]) -> Option<MediaType> {
     let essence = String::from_utf8([kind, b"/", subtype].concat())
         .ok()?
         .to_ascii_lowercase();
-    let mut charset = None;
+    let (mut charset, mut header) = (None, None);
     loop {
         rest = trim(rest);
         if rest.is_empty() {
-            return Some(MediaType { essence, charset });
+            return Some(MediaType {
+                essence,
+                charset,
+                header,
+            });
         }
         expect(&mut rest, b';')?;
         rest = trim(rest);
@@ -69,7 +170,14 @@ fn parse(field: &[u8]) -> Option<MediaType> {
             Some(b'"') => quoted(&mut rest)?,
             _ => token(&mut rest)?.to_vec(),
         };
-        if name.eq_ignore_ascii_case(b"charset") && charset.replace(value).is_some() {
+        let known = if name.eq_ignore_ascii_case(b"charset") {
+            &mut charset
+        } else if name.eq_ignore_ascii_case(b"header") {
+            &mut header
+        } else {
+            continue;
+        };
+        if known.replace(value).is_some() {
             return None;
         }
     }
@@ -130,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_media_type_is_read_strictly() {
-        use Format::{Json, JsonLines};
+        use Format::{Json, JsonLines, JsonSequence};
         for (field, format, essence) in [
             ("application/json", Some(Json), Some("application/json")),
             ("APPLICATION/JSON", Some(Json), Some("application/json")),
@@ -171,7 +279,20 @@ mod tests {
             ("application/json;charset=utf-16", None, Some("application/json")),
             ("application/json;charset=utf8", None, Some("application/json")),
             ("application/json;charset=\"\"", None, Some("application/json")),
-            ("application/json-seq", None, Some("application/json-seq")),
+            ("application/json-seq", Some(JsonSequence), Some("application/json-seq")),
+            (
+                "Application/GEO+JSON-SEQ",
+                Some(JsonSequence),
+                Some("application/geo+json-seq"),
+            ),
+            (
+                "application/json-seq;charset=latin1",
+                None,
+                Some("application/json-seq"),
+            ),
+            ("application/+json-seq", None, Some("application/+json-seq")),
+            ("application/json-seqs", None, Some("application/json-seqs")),
+            ("application/a+json-seq+x", None, Some("application/a+json-seq+x")),
             ("application/+json", None, Some("application/+json")),
             ("application/jsonp", None, Some("application/jsonp")),
             ("text/json", None, Some("text/json")),
@@ -196,8 +317,94 @@ mod tests {
             ("", None, None),
             ("application/j\u{e9}son", None, None),
         ] {
-            assert_eq!(Format::of(field.as_bytes()), format, "{field}");
+            for dialect in [Dialect::default(), dialect("windows-1252", Delimiter::Semicolon)] {
+                assert_eq!(Format::of(field.as_bytes(), dialect), format, "{field}");
+            }
             assert_eq!(media_type(field.as_bytes()).as_deref(), essence, "{field}");
+        }
+    }
+
+    fn dialect(charset: &str, delimiter: Delimiter) -> Dialect {
+        Dialect {
+            delimiter,
+            charset: Charset::named(charset).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_table_is_read_in_the_dialect_of_its_module() {
+        let latin = dialect("iso-8859-1", Delimiter::Semicolon);
+        let plain = Dialect::default();
+        for (field, dialect, read) in [
+            ("text/csv", plain, true),
+            ("Text/CSV", plain, true),
+            ("text/csv;charset=utf-8", plain, true),
+            ("text/csv;charset=\"UTF-8\"; header=present", plain, true),
+            ("text/csv;HEADER=Present", plain, true),
+            ("text/csv;header=absent", plain, false),
+            ("text/csv;header=\"absent\"", plain, false),
+            ("text/csv;header=maybe", plain, false),
+            ("text/csv;header=", plain, false),
+            ("text/csv;header=present;header=present", plain, false),
+            ("text/csv;charset=utf-8;charset=utf-8", plain, false),
+            ("text/csv;charset=iso-8859-1", plain, false),
+            ("text/csv;charset=us-ascii", plain, false),
+            ("text/csv;charset=utf8", plain, false),
+            ("text/csv;charset=\"\"", plain, false),
+            ("text/csv;charset=utf-16", plain, false),
+            ("text/csv", latin, true),
+            ("text/csv;charset=ISO-8859-1", latin, true),
+            ("text/csv;charset=latin1", latin, true),
+            ("text/csv;charset=utf-8", latin, false),
+            ("text/csv;charset=windows-1252", latin, false),
+            ("application/csv", plain, false),
+            ("text/x-csv", plain, false),
+            ("text/csv+x", plain, false),
+            ("text/comma-separated-values", plain, false),
+        ] {
+            let format = read.then_some(Format::Csv(dialect));
+            assert_eq!(Format::of(field.as_bytes(), dialect), format, "{field}");
+            let tabs = field
+                .replace("csv", "tab-separated-values")
+                .replace("CSV", "Tab-Separated-Values");
+            let format = read.then_some(Format::Tsv(dialect.charset));
+            assert_eq!(Format::of(tabs.as_bytes(), dialect), format, "{tabs}");
+        }
+        for word in Delimiter::WORDS {
+            assert_eq!(Delimiter::named(word).map(Delimiter::word), Some(*word));
+        }
+    }
+
+    #[test]
+    fn a_document_is_read_in_the_charset_of_its_module() {
+        let latin = dialect("iso-8859-1", Delimiter::Comma);
+        let plain = Dialect::default();
+        for (field, dialect, read) in [
+            ("application/xml", plain, true),
+            ("text/xml", plain, true),
+            ("TEXT/XML; Charset=\"UTF-8\"", plain, true),
+            ("application/soap+xml; charset=utf-8; action=\"urn:x\"", plain, true),
+            ("application/vnd.city+XML", plain, true),
+            ("image/svg+xml", plain, true),
+            ("application/xml", latin, true),
+            ("text/xml;charset=latin1", latin, true),
+            ("application/atom+xml;charset=ISO-8859-1", latin, true),
+            ("text/xml;charset=utf-8", latin, false),
+            ("application/soap+xml;charset=utf-8", latin, false),
+            ("text/xml;charset=iso-8859-1", plain, false),
+            ("application/soap+xml;charset=utf-16", plain, false),
+            ("application/xml;charset=utf-16", plain, false),
+            ("application/xml;charset=us-ascii", plain, false),
+            ("application/xml;charset=utf-8;charset=utf-8", plain, false),
+            ("application/+xml", plain, false),
+            ("application/xml-dtd", plain, false),
+            ("application/xml-external-parsed-entity", plain, false),
+            ("application/xhtml", plain, false),
+            ("application/json+xml+zip", plain, false),
+            ("xml", plain, false),
+        ] {
+            let format = read.then_some(Format::Xml(dialect.charset));
+            assert_eq!(Format::of(field.as_bytes(), dialect), format, "{field}");
         }
     }
 }

@@ -3,6 +3,9 @@
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
+/// Longest name that is compared the short way, in bytes.
+const USUAL: usize = 64;
+
 /// A name without `_` and `-`, in lower case (interface, section 3: `assistance_eligibility`, `ASSISTANCE-ELIGIBILITY`
 /// and `assistanceEligibility` are one field). By characters, without regard to language or position.
 pub fn fold(name: &str) -> String {
@@ -24,7 +27,7 @@ pub(super) struct Found {
 pub(super) struct Names {
     folded: Table,
     exact: Table,
-    ends: Ends,
+    sieve: Sieve,
     entries: u32,
 }
 
@@ -45,7 +48,7 @@ impl Names {
         } else {
             (&mut self.folded, fold(name))
         };
-        self.ends.admit(key.as_bytes(), exact);
+        self.sieve.admit(key.as_bytes());
         let next = self.entries;
         let entry = *table.entry(key.into_bytes().into()).or_insert(next);
         if entry == next {
@@ -54,23 +57,32 @@ impl Names {
         entry
     }
 
+    /// Whether what stands between a name's quotes, without a backslash, may be in the table.
+    #[inline]
+    pub(super) fn may_be(&self, raw: &[u8]) -> bool {
+        self.sieve.passes(raw)
+    }
+
     /// Looks up what stands between a name's quotes. `escaped`: there is a backslash in it.
     #[inline]
     pub(super) fn find(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
-        if !escaped && !self.ends.may_be(raw) {
+        if !escaped && !self.sieve.passes(raw) {
             return Found::default();
         }
         self.look_up(raw, escaped, scratch)
     }
 
+    /// Looks up a name that has no escapes: a backslash is one.
+    pub(super) fn find_plain(&self, name: &str) -> Found {
+        self.found(name.as_bytes(), fold(name).as_bytes())
+    }
+
     fn look_up(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
+        if !escaped && raw.len() <= USUAL && raw.is_ascii() {
+            return self.look_up_usual(raw);
+        }
         let Scratch { plain, folded } = scratch;
         folded.clear();
-        if !escaped && raw.is_ascii() {
-            let letters = raw.iter().filter(|byte| !matches!(byte, b'_' | b'-'));
-            folded.extend(letters.map(u8::to_ascii_lowercase));
-            return self.found(raw, folded);
-        }
         if !unescape(raw, plain) {
             return Found::default();
         }
@@ -81,6 +93,19 @@ impl Names {
         self.found(plain.as_bytes(), folded)
     }
 
+    fn look_up_usual(&self, raw: &[u8]) -> Found {
+        let mut folded = [0; USUAL];
+        let mut length = 0;
+        for &byte in raw {
+            // A byte that folds away is overwritten by the next.
+            if let Some(place) = folded.get_mut(length) {
+                *place = byte.to_ascii_lowercase();
+            }
+            length += usize::from(!matches!(byte, b'_' | b'-'));
+        }
+        self.found(raw, folded.get(..length).unwrap_or_default())
+    }
+
     fn found(&self, plain: &[u8], folded: &[u8]) -> Found {
         Found {
             folded: self.folded.get(folded).copied(),
@@ -89,51 +114,74 @@ impl Names {
     }
 }
 
-/// The first and last bytes that a wanted name may be written with: most names of an answer fail here, unhashed.
+/// Passes every name that is in the table, and few others: most names of an answer fail here, unhashed.
+///
+/// It looks at the first two and the last two bytes, by class: a letter of either case, a digit, a sign.
 #[derive(Debug)]
-struct Ends([u8; 256]);
+struct Sieve(Box<[u64; SIEVE_WORDS]>);
 
-const FIRST: u8 = 1;
-const LAST: u8 = 2;
+const SIEVE_WORDS: usize = 128;
 
-impl Default for Ends {
-    /// `_` and `-` fold away, and a character beyond ASCII may fold to any other, so these always may be.
+/// The class of bytes whose place in the folded name is not known: `_` and `-` fold away, and a character beyond ASCII
+/// may fold to any other.
+const MOVES: u8 = 31;
+
+/// The class of every byte.
+#[allow(clippy::indexing_slicing)] // in a constant, where the compiler looks
+const CLASSES: [u8; 256] = {
+    let mut classes = [MOVES; 256];
+    let mut byte = 0_u8;
+    while byte.is_ascii() {
+        classes[byte as usize] = match byte.to_ascii_uppercase() {
+            upper @ b'A'..=b'Z' => upper - b'A',
+            b'_' | b'-' => MOVES,
+            other => 26 + other % 5,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+impl Default for Sieve {
     fn default() -> Self {
-        let mut ends = [0; 256];
-        for (byte, place) in (0_u8..=255).zip(&mut ends) {
-            if !byte.is_ascii() || matches!(byte, b'_' | b'-') {
-                *place = FIRST | LAST;
-            }
-        }
-        Self(ends)
+        Self(Box::new([0; SIEVE_WORDS]))
     }
 }
 
-impl Ends {
-    fn admit(&mut self, key: &[u8], exact: bool) {
-        for (byte, end) in [(key.first(), FIRST), (key.last(), LAST)] {
-            let Some(&byte) = byte else { continue };
-            let other = if exact { byte } else { byte.to_ascii_uppercase() };
-            for spelling in [byte, other] {
-                if let Some(place) = self.0.get_mut(usize::from(spelling)) {
-                    *place |= end;
-                }
-            }
+impl Sieve {
+    fn admit(&mut self, key: &[u8]) {
+        let Some(place) = Self::place(key) else { return };
+        if let Some(word) = self.0.get_mut(place / 64) {
+            *word |= 1 << (place % 64);
         }
     }
 
-    fn may_be(&self, raw: &[u8]) -> bool {
-        let (Some(&first), Some(&last)) = (raw.first(), raw.last()) else {
-            return true;
-        };
-        let at = |byte: u8| self.0.get(usize::from(byte)).copied().unwrap_or(FIRST | LAST);
-        at(first) & FIRST != 0 && at(last) & LAST != 0
+    #[inline]
+    fn passes(&self, raw: &[u8]) -> bool {
+        let Some(place) = Self::place(raw) else { return true };
+        self.0.get(place / 64).is_none_or(|word| word >> (place % 64) & 1 != 0)
+    }
+
+    /// A place among the bits; none for a name that passes in any case.
+    #[inline]
+    fn place(name: &[u8]) -> Option<usize> {
+        let (first, last) = (name.first()?, name.last()?);
+        let second = name.get(1).unwrap_or(first);
+        let before = name.len().checked_sub(2).and_then(|at| name.get(at)).unwrap_or(last);
+        let [first, second, before, last] =
+            [first, second, before, last].map(|byte| CLASSES.get(usize::from(*byte)).copied().unwrap_or(MOVES));
+        if first == MOVES || second == MOVES || before == MOVES || last == MOVES {
+            return None;
+        }
+        let packed = u32::from_le_bytes([first, second, before, last]);
+        // The top 13 bits of a product depend on all of what is multiplied.
+        Some((packed.wrapping_mul(0x9e37_79b1) >> (32 - 13)) as usize)
     }
 }
 
 /// Unescapes a name that the scanner has checked. `false`: a lone surrogate, which no name of a policy can hold, so
 /// that it is nobody's name.
-fn unescape(raw: &[u8], plain: &mut String) -> bool {
+pub(super) fn unescape(raw: &[u8], plain: &mut String) -> bool {
     plain.clear();
     let text = String::from_utf8_lossy(raw);
     let mut rest = text.chars();

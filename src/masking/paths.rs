@@ -134,11 +134,24 @@ fn index(step: &str) -> Option<u64> {
         .flatten()
 }
 
+/// What is known of a step that no path asks for by name or index.
+#[derive(Clone, Copy, Debug)]
+struct OtherWay {
+    /// It leads to something classified.
+    hits: bool,
+    /// Some path asks for an element by index.
+    indexed: bool,
+}
+
 /// The way from the root to where a masker stands, as far as any path leads along it.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
     /// The states of each level, `words` for one.
     sets: Vec<u64>,
+    /// The states that a step leads to which no path asks for by name or index, level by level as `sets`.
+    others: Vec<u64>,
+    /// What of such a step is known, per level.
+    ways: Vec<OtherWay>,
     /// The index of the next element, per level; of no use in an object.
     indexes: Vec<u64>,
     /// The states of the value that comes next.
@@ -149,6 +162,8 @@ impl Trail {
     /// Stands before a root.
     pub(super) fn restart(&mut self, paths: &Paths) {
         self.sets.clear();
+        self.others.clear();
+        self.ways.clear();
         self.indexes.clear();
         self.next.clear();
         self.next.resize(paths.words(), 0);
@@ -159,18 +174,59 @@ impl Trail {
     }
 
     /// Goes into the container that comes next; `false` if no path leads through it.
-    pub(super) fn enter(&mut self) -> bool {
+    pub(super) fn enter(&mut self, paths: &Paths) -> bool {
         let live = self.next.iter().any(|&word| word != 0);
         if live {
             self.sets.extend_from_slice(&self.next);
             self.indexes.push(0);
+            let mut hits = Hits::new();
+            let mut indexed = false;
+            self.step(paths, &mut hits, |_, index| {
+                indexed |= index.is_some();
+                false
+            });
+            self.others.extend_from_slice(&self.next);
+            self.ways.push(OtherWay {
+                hits: !hits.is_empty(),
+                indexed,
+            });
         }
         live
+    }
+
+    /// Takes the step to a member that no path asks for by name; `false` if it belongs to a class all the same, and the
+    /// step was not taken.
+    #[inline]
+    pub(super) fn other_member(&mut self) -> bool {
+        match self.ways.last() {
+            Some(way) if !way.hits => self.take_other(),
+            _ => false,
+        }
+    }
+
+    /// Takes the step to the next element, unless it may belong to a class or a path asks for an element by index.
+    #[inline]
+    pub(super) fn other_element(&mut self) -> bool {
+        match self.ways.last() {
+            Some(way) if !way.hits && !way.indexed => self.take_other(),
+            _ => false,
+        }
+    }
+
+    #[inline]
+    fn take_other(&mut self) -> bool {
+        let top = self.others.len().saturating_sub(self.next.len());
+        for (to, from) in self.next.iter_mut().zip(self.others.get(top..).unwrap_or_default()) {
+            *to = *from;
+        }
+        true
     }
 
     /// Leaves a container that was entered.
     pub(super) fn leave(&mut self) {
         self.sets.truncate(self.sets.len().saturating_sub(self.next.len()));
+        self.others.truncate(self.sets.len());
+        self.ways.pop();
         self.indexes.pop();
     }
 
@@ -189,7 +245,7 @@ impl Trail {
         self.step(paths, hits, |_, index| index == Some(this));
     }
 
-    fn step(&mut self, paths: &Paths, hits: &mut Hits, takes: impl Fn(u32, Option<u64>) -> bool) {
+    fn step(&mut self, paths: &Paths, hits: &mut Hits, mut takes: impl FnMut(u32, Option<u64>) -> bool) {
         self.next.fill(0);
         let top = self.sets.len().saturating_sub(self.next.len());
         for (place, &word) in self.sets.get(top..).unwrap_or_default().iter().enumerate() {

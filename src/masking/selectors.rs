@@ -9,8 +9,10 @@ use super::{ClassId, MAX_PATH_STEPS};
 pub struct FieldRule {
     /// The class that they belong to.
     pub class: ClassId,
-    /// Names of members, at any depth.
+    /// Names of members, at any depth, and of columns.
     pub names: Vec<String>,
+    /// Names of columns only. Space around them does not count.
+    pub columns: Vec<String>,
     /// Compare names and the steps of paths as they are written, not folded.
     pub exact: bool,
     /// JSON pointers (RFC 6901) to members or elements; `*` is one step and `**` any number of steps, none included.
@@ -23,7 +25,11 @@ pub struct Selectors {
     names: Names,
     /// By entry of `names`: the classes that the name stands for at any depth.
     classes: Vec<Vec<u16>>,
+    /// By entry of `names`: the classes that only a column of the name belongs to.
+    columns: Vec<Vec<u16>>,
     paths: Paths,
+    /// The classes that have paths alone, which say nothing of columns.
+    columnless: Vec<u16>,
 }
 
 /// A rule that selects nothing sensible, in words for its author.
@@ -56,23 +62,20 @@ impl Selectors {
 
     /// Whether nothing is selected at all.
     pub fn is_empty(&self) -> bool {
-        self.classes.is_empty() && self.paths.is_empty()
+        self.classes.is_empty() && self.columns.is_empty() && self.paths.is_empty()
     }
 
     fn add(&mut self, rule: &FieldRule) -> Result<(), String> {
         for name in &rule.names {
-            if !rule.exact && super::fold(name).is_empty() {
-                return Err(format!(
-                    "name `{name}` has nothing to compare: `_`, `-` and case do not count without `match: exact`"
-                ));
-            }
-            let entry = self.names.entry(name, rule.exact) as usize;
-            if self.classes.len() <= entry {
-                self.classes.resize_with(entry + 1, Vec::new);
-            }
-            if let Some(classes) = self.classes.get_mut(entry) {
-                classes.push(rule.class.0);
-            }
+            let entry = self.entry("name", name, rule.exact)?;
+            push(&mut self.classes, entry, rule.class);
+        }
+        for name in &rule.columns {
+            let entry = self.entry("column", trim(name), rule.exact)?;
+            push(&mut self.columns, entry, rule.class);
+        }
+        if rule.names.is_empty() && rule.columns.is_empty() && !rule.paths.is_empty() {
+            self.columnless.push(rule.class.0);
         }
         for path in &rule.paths {
             self.paths
@@ -80,6 +83,37 @@ impl Selectors {
                 .map_err(|fault| explain(path, fault))?;
         }
         Ok(())
+    }
+
+    /// Whether a name without escapes may be one that is asked for; most are not.
+    #[inline]
+    pub(super) fn may_name(&self, raw: &[u8]) -> bool {
+        self.names.may_be(raw)
+    }
+
+    fn entry(&mut self, what: &str, name: &str, exact: bool) -> Result<usize, String> {
+        if !exact && super::fold(name).is_empty() {
+            return Err(format!(
+                "{what} `{name}` has nothing to compare: `_`, `-` and case do not count without `match: exact`"
+            ));
+        }
+        Ok(self.names.entry(name, exact) as usize)
+    }
+
+    /// The classes of a column with this name. Space around it does not count.
+    pub(super) fn column(&self, name: &str) -> impl Iterator<Item = u16> + '_ {
+        let Found { folded, exact } = self.names.find_plain(trim(name));
+        let entries = [folded, exact].into_iter().flatten();
+        entries
+            .flat_map(|entry| [&self.classes, &self.columns].map(|table| table.get(entry as usize)))
+            .flatten()
+            .flatten()
+            .copied()
+    }
+
+    /// The classes that no column can be told to belong to, although they select something.
+    pub(super) fn columnless(&self) -> &[u16] {
+        &self.columnless
     }
 
     pub(super) fn find(&self, raw: &[u8], escaped: bool, scratch: &mut Scratch) -> Found {
@@ -92,10 +126,19 @@ impl Selectors {
         of(found.folded).into_iter().chain(of(found.exact)).flatten().copied()
     }
 
+    /// The classes that a plain name stands for, as it would as a member's name anywhere.
+    pub(super) fn named_plainly(&self, name: &str) -> impl Iterator<Item = u16> + '_ {
+        self.named(self.names.find_plain(name))
+    }
+
     pub(super) fn restart(&self, trail: &mut Trail) {
         if !self.paths.is_empty() {
             trail.restart(&self.paths);
         }
+    }
+
+    pub(super) fn enter(&self, trail: &mut Trail) -> bool {
+        trail.enter(&self.paths)
     }
 
     pub(super) fn member(&self, trail: &mut Trail, found: Found, hits: &mut Hits) {
@@ -105,6 +148,20 @@ impl Selectors {
     pub(super) fn element(&self, trail: &mut Trail, hits: &mut Hits) {
         trail.element(&self.paths, hits);
     }
+}
+
+fn push(table: &mut Vec<Vec<u16>>, entry: usize, class: ClassId) {
+    if table.len() <= entry {
+        table.resize_with(entry + 1, Vec::new);
+    }
+    if let Some(classes) = table.get_mut(entry) {
+        classes.push(class.0);
+    }
+}
+
+/// A column's name without what does not count around it: spaces, tabs, and whatever else nobody sees there.
+pub fn trim(name: &str) -> &str {
+    name.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}'))
 }
 
 pub(super) fn explain(path: &str, fault: BadPath) -> String {
@@ -128,6 +185,7 @@ mod tests {
         FieldRule {
             class: ClassId(0),
             names: owned(names),
+            columns: Vec::new(),
             exact,
             paths: owned(paths),
         }

@@ -1,9 +1,12 @@
 //! Why an answer cannot be masked, in words for an operator. Nothing of the body is ever in it, only a place.
 
-/// The answer is not JSON that can be read in one way only. Every variant says where: bytes from the body's start.
+pub use super::csv::CsvFault;
+pub use super::xml::XmlFault;
+
+/// The answer is not what it is said to be, or cannot be read in one way only. Every variant says where: bytes from the body's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unmaskable {
-    /// The body has no JSON text in it.
+    /// The body has no JSON text in it, or no header.
     #[error("byte {at}: the body is empty")]
     Empty {
         /// Offset in bytes.
@@ -24,6 +27,13 @@ pub enum Unmaskable {
     /// Not UTF-8 (RFC 3629): a stray byte, an overlong form, a surrogate.
     #[error("byte {at}: not UTF-8")]
     NotUtf8 {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// In a body that is not UTF-8: a name or a row beyond ASCII, or a byte beyond ASCII right before a backslash, which may be one
+    /// character together.
+    #[error("byte {at}: not UTF-8, and what it says depends on what it is instead")]
+    Charset {
         /// Offset in bytes.
         at: u64,
     },
@@ -71,6 +81,52 @@ pub enum Unmaskable {
         /// Offset in bytes.
         at: u64,
     },
+    /// Not CSV, or CSV that cannot be masked for this caller.
+    #[error("byte {at}: {fault}")]
+    Csv {
+        /// Offset in bytes.
+        at: u64,
+        /// What is wrong.
+        fault: CsvFault,
+    },
+    /// Not XML, or XML that cannot be masked for this caller.
+    #[error("byte {at}: {fault}")]
+    Xml {
+        /// Offset in bytes.
+        at: u64,
+        /// What is wrong.
+        fault: XmlFault,
+    },
+    /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
+    #[error(
+        "byte {at}: a value to be encrypted is longer than {} bytes",
+        super::seal::MAX_SEALED
+    )]
+    LongValue {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// More than [`MAX_POINTER`](super::seal::MAX_POINTER).
+    #[error(
+        "byte {at}: the path of a value to be encrypted is longer than {} bytes",
+        super::seal::MAX_POINTER
+    )]
+    LongPath {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// Half a character of UTF-16, in a text to be hashed or in a name on the way to a value to be encrypted.
+    #[error("byte {at}: half a surrogate pair is no text that could be hashed, nor a name")]
+    LoneSurrogate {
+        /// Offset in bytes.
+        at: u64,
+    },
+    /// There is no randomness, or the library refuses.
+    #[error("byte {at}: the value that starts here could not be hashed or encrypted")]
+    NotSealed {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// More than [`MAX_HELD`](super::MAX_HELD).
     #[error("byte {at}: more than {} bytes of whitespace before a member", super::MAX_HELD)]
     LongSpace {
@@ -87,6 +143,7 @@ impl Unmaskable {
             | Self::Incomplete { at }
             | Self::ByteOrderMark { at }
             | Self::NotUtf8 { at }
+            | Self::Charset { at }
             | Self::Unexpected { at, .. }
             | Self::Control { at }
             | Self::Escape { at }
@@ -94,6 +151,12 @@ impl Unmaskable {
             | Self::LongName { at }
             | Self::NotRows { at }
             | Self::LongRow { at }
+            | Self::Csv { at, .. }
+            | Self::Xml { at, .. }
+            | Self::LongValue { at }
+            | Self::LongPath { at }
+            | Self::LoneSurrogate { at }
+            | Self::NotSealed { at }
             | Self::LongSpace { at } => at,
         }
     }

@@ -6,14 +6,29 @@ use std::sync::Arc;
 
 use super::bits::Bits;
 use super::condition::{Condition, Mentioned};
+use super::cors::Cors;
 use super::grants::Coverage;
 use super::matcher::Matcher;
-use super::parts::{Jurisdiction, MaskAction, Mode, Module, Parts, Role};
+use super::parts::{FieldClass, FieldKeyRef, Jurisdiction, MaskAction, Mode, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 use crate::masking::{Action, ClassId, FieldRule, SelectorFault, Selectors, fold};
 
 /// What the JSON value of a redacted field becomes.
-const REDACTED: &str = "\"[REDACTED]\"";
+const REDACTED: &str = "[REDACTED]";
+
+/// What masking does, compiled.
+fn action(class: &FieldClass) -> Action {
+    match (class.mask, &class.key) {
+        (MaskAction::Remove, _) | (MaskAction::Hash | MaskAction::Encrypt, None) => Action::Remove,
+        (MaskAction::Null, _) => Action::Null,
+        (MaskAction::Redact, _) => {
+            let text = class.redact_as.as_deref().unwrap_or(REDACTED);
+            Action::Redact(serde_json::Value::from(text).to_string().into())
+        }
+        (MaskAction::Hash, Some(FieldKeyRef(key))) => Action::Hash(Arc::clone(key)),
+        (MaskAction::Encrypt, Some(FieldKeyRef(key))) => Action::Encrypt(Arc::clone(key)),
+    }
+}
 
 /// Why parts do not make a policy. The reader of files has checked names and ties already; what is left is what only
 /// the tables show.
@@ -89,11 +104,7 @@ impl Policy {
                         .filter_map(|scope| scope_index.get(scope).copied()),
                 ),
                 never_to: collect(roles.len(), class.never_to.iter().map(|role| usize::from(role.0))),
-                action: match class.mask {
-                    MaskAction::Remove => Action::Remove,
-                    MaskAction::Null => Action::Null,
-                    MaskAction::Redact => Action::Redact(REDACTED.into()),
-                },
+                action: action(class),
             })
             .collect();
         let mut selectors = HashMap::new();
@@ -121,6 +132,7 @@ impl Policy {
             closed,
             forward_as: parts.forward_as,
             allow_from: parts.allow_from,
+            cors: parts.cors.map(Cors::new),
         })
     }
 }
@@ -353,6 +365,7 @@ fn compile_selectors(own: &[u16], classes: &[CompiledClass]) -> Result<Selectors
             Some(FieldRule {
                 class: ClassId(at),
                 names: class.names.clone(),
+                columns: class.columns.clone(),
                 exact: class.exact,
                 paths: class.paths.clone(),
             })

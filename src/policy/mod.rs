@@ -13,6 +13,7 @@ pub mod bits;
 pub mod compare;
 mod compile;
 pub mod condition;
+pub mod cors;
 mod evaluate;
 mod grants;
 pub mod matcher;
@@ -42,6 +43,7 @@ pub use analysis::Finding;
 pub use authority::Authority;
 pub use compile::CompileFault;
 pub use condition::Condition;
+pub use cors::Cors;
 pub use evaluate::{Decision, Denial, Pending, Permit, Place, Step, Trace, evaluate, route};
 pub use grants::ScopeTree;
 pub use parts::Parts;
@@ -69,6 +71,7 @@ pub struct Policy {
     closed: Actions,
     forward_as: Vec<(HeaderName, CallerFact)>,
     allow_from: Option<Vec<IpNet>>,
+    cors: Option<Cors>,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,12 @@ impl Policy {
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
         self.allow_from.as_ref().is_none_or(|ranges| within(ranges, source))
+    }
+
+    /// Which web pages may ask; none: browsers are told nothing.
+    #[must_use]
+    pub fn cors(&self) -> Option<&Cors> {
+        self.cors.as_ref()
     }
 
     /// Headers that Tollgate sets for backends, and from what.

@@ -9,9 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::Condition;
+use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
-use crate::masking::RowPath;
+use crate::ledger::schema::{Fault, Schema};
+use crate::ledger::{Deltas, EntryRules};
+use crate::masking::coding::Coding;
+use crate::masking::seal::FieldKey;
+use crate::masking::{Dialect, RowPath};
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +56,8 @@ pub struct Parts {
     pub forward_as: Vec<(HeaderName, CallerFact)>,
     /// Source addresses admitted at all; absent = all.
     pub allow_from: Option<Vec<IpNet>>,
+    /// Which web pages may ask; absent: browsers are told nothing.
+    pub cors: Option<CorsRules>,
 }
 
 /// A role as written; what it inherits is followed by `Policy::compile`.
@@ -106,6 +113,12 @@ pub struct Module {
     pub forward_token: bool,
     /// Media types that pass although they cannot be masked.
     pub unmaskable: Unmaskable,
+    /// With which codings answers are compressed for clients that ask, the preferred first; empty = never.
+    pub compress: Vec<Coding>,
+    /// JSON that is not quite JSON is masked, too (`json: tolerant`).
+    pub tolerant_json: bool,
+    /// How its text answers are written.
+    pub dialect: Dialect,
     /// Whether denials hold, on routes that do not say otherwise.
     pub mode: Mode,
     /// Its routes.
@@ -142,12 +155,60 @@ pub struct Route {
     pub reads_body: bool,
     /// Each write is done once (S1.8).
     pub idempotency: Option<Idempotency>,
+    /// What a write's body must be, and what it would do (S1.10).
+    pub dry_run: Option<Arc<DryRun>>,
     /// In place of the module's.
     pub mode: Option<Mode>,
     /// Which elements of the answer's arrays stay (S3.4, S3.5).
     pub rows: Option<RowRule>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+/// What a route's writes are held against, and how a dry run of one is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DryRun {
+    /// What a body must be.
+    pub schema: Schema,
+    /// The file that the schema is in, as the author names it.
+    pub schema_file: Arc<str>,
+    /// Where its entries are, and what must hold for them.
+    pub entries: EntryRules,
+    /// Where the caller could read what accounts have now.
+    pub balances: Option<Balances>,
+}
+
+/// A backend's answer with the balances of accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balances {
+    /// Its canonical path, without a query; some route of the policy takes a `GET` of it.
+    pub get: Box<str>,
+    /// JSON pointer to the object that has balances by account.
+    pub pointer: String,
+}
+
+impl DryRun {
+    /// What of a real write's body is not as it must be: what the schema says, then what the route asks of entries.
+    #[must_use]
+    pub fn check(&self, body: &[u8]) -> Vec<Fault> {
+        if self.entries.ask_more() {
+            return self.add_up(body).err().unwrap_or_default();
+        }
+        self.schema.check(body)
+    }
+
+    /// What a dry run says of a body.
+    ///
+    /// # Errors
+    /// What is not as it must be.
+    pub fn add_up(&self, body: &[u8]) -> Result<Deltas, Vec<Fault>> {
+        let faults = self.schema.check(body);
+        if faults.is_empty() {
+            self.entries.add_up(body)
+        } else {
+            Err(faults)
+        }
+    }
 }
 
 /// A filter of rows and where its condition stands.
@@ -222,8 +283,10 @@ pub enum TransactionId {
 pub struct FieldClass {
     /// Its name in metrics and audit lines.
     pub name: Arc<str>,
-    /// Member names, matched at any depth.
+    /// Names of members at any depth, and of columns of a table.
     pub names: Vec<String>,
+    /// Names of columns only.
+    pub columns: Vec<String>,
     /// JSON pointers with `*` and `**`.
     pub paths: Vec<String>,
     /// Names are compared exactly.
@@ -236,15 +299,43 @@ pub struct FieldClass {
     pub never_to: Vec<RoleId>,
     /// What happens to the field.
     pub mask: MaskAction,
+    /// The text in place of a redacted value; absent = `[REDACTED]`.
+    pub redact_as: Option<String>,
+    /// What hashes or encrypts it. Without one, what should be hashed or encrypted is removed.
+    pub key: Option<FieldKeyRef>,
     /// Modules it applies in; absent = everywhere.
     pub modules: Option<Vec<ModuleId>>,
     /// Where it stands.
     pub origin: Origin,
 }
 
-/// What masking does to a classified field, weakest first.
+impl FieldClass {
+    /// Whether it has paths alone: a table cannot be masked for those who may not see the class.
+    #[must_use]
+    pub fn is_columnless(&self) -> bool {
+        self.names.is_empty() && self.columns.is_empty() && !self.paths.is_empty()
+    }
+}
+
+/// A key that hashes or encrypts fields. Two are one if they have one name and one secret.
+#[derive(Clone, Debug)]
+pub struct FieldKeyRef(pub Arc<FieldKey>);
+
+impl PartialEq for FieldKeyRef {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same(&other.0)
+    }
+}
+
+impl Eq for FieldKeyRef {}
+
+/// What masking does to a classified field, weakest first: hashes can be compared, envelopes be opened by who has the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum MaskAction {
+    /// The value's keyed hash in its place.
+    Hash,
+    /// The value's envelope in its place.
+    Encrypt,
     /// `"[REDACTED]"` in place of the value.
     Redact,
     /// `null` in place of the value.
@@ -259,6 +350,8 @@ impl MaskAction {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Hash => "hash",
+            Self::Encrypt => "encrypt",
             Self::Redact => "redact",
             Self::Null => "null",
             Self::Remove => "remove",

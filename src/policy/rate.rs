@@ -46,6 +46,18 @@ impl RateLimit {
         }
     }
 
+    /// What of the limit is left to a user at `now`: how many requests at once, and how long until it is one more; no time
+    /// when it is all of them.
+    #[must_use]
+    pub fn left(self, kept: u64, now: u64) -> (u32, Duration) {
+        let interval = self.interval();
+        let most = interval.saturating_mul(u64::from(self.burst.max(1)));
+        let room = most.saturating_sub(kept.saturating_sub(now));
+        let left = u32::try_from(room / interval).unwrap_or(u32::MAX);
+        let next = if room == most { 0 } else { interval - room % interval };
+        (left, Duration::from_nanos(next))
+    }
+
     /// Which of two limits lets less pass in the long run; the smaller burst decides between equals.
     #[must_use]
     pub fn stricter(self, other: Self) -> Self {
@@ -112,6 +124,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_what_may_come_at_once() {
+        let limit = limit(10, 10, 3);
+        for (ahead, left, next) in [
+            (0, 3, 0),
+            (1, 2, 1),
+            (SECOND, 2, SECOND),
+            (SECOND + 1, 1, 1),
+            (2 * SECOND, 1, SECOND),
+            (3 * SECOND, 0, SECOND),
+            (5 * SECOND, 0, SECOND),
+        ] {
+            let now = 100 * SECOND;
+            assert_eq!(
+                limit.left(now + ahead, now),
+                (left, Duration::from_nanos(next)),
+                "{ahead}"
+            );
+        }
+        assert_eq!(
+            limit.left(7, 100 * SECOND),
+            (3, Duration::ZERO),
+            "what is long past counts no more"
+        );
+    }
+
+    #[test]
     fn the_stricter_of_two_limits_is_the_slower_then_the_smaller_burst() {
         let (slow, fast) = (limit(1, 1, 50), limit(2, 1, 1));
         assert_eq!(slow.stricter(fast), slow);
@@ -122,6 +160,23 @@ mod tests {
     }
 
     proptest! {
+        /// As many requests pass as are said to be left, and no more.
+        #[test]
+        fn what_is_left_passes(requests in 1..100_u32, per in 1..60_u64, burst in 1..50_u32, ahead in 0..100 * SECOND) {
+            let limit = limit(requests, per, burst);
+            let now = 1000 * SECOND;
+            let mut kept = now + ahead;
+            let (left, next) = limit.left(kept, now);
+            for _ in 0..left {
+                let Pace::Within(then) = limit.judge(kept, now) else { panic!("one of {left}") };
+                kept = then;
+            }
+            let Pace::TooFast(wait) = limit.judge(kept, now) else { panic!("one more than {left}") };
+            if ahead > 0 && left > 0 {
+                prop_assert_eq!(wait, next);
+            }
+        }
+
         /// However requests come: in any stretch of time no more pass than the burst and the flow of that time.
         #[test]
         fn no_stretch_of_time_has_more(requests in 1..100_u32, per in 1..60_u64, burst in 1..50_u32, gaps in prop::collection::vec(0..SECOND, 1..200)) {

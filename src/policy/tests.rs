@@ -37,6 +37,7 @@ pub(super) fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         when: None,
         reads_body: false,
         idempotency: None,
+        dry_run: None,
         mode: None,
         rows: None,
         origin: parts::Origin::default(),
@@ -53,6 +54,9 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
         path_parameters: false,
         forward_token: false,
         unmaskable: Unmaskable::default(),
+        compress: Vec::new(),
+        tolerant_json: false,
+        dialect: crate::masking::Dialect::default(),
         mode: parts::Mode::default(),
         routes,
         origin: parts::Origin::default(),
@@ -142,6 +146,7 @@ fn policy() -> Arc<Policy> {
         ],
         forward_as: vec![(HeaderName::from_static("x-municipal-role"), CallerFact::Roles)],
         allow_from: None,
+        cors: None,
     };
     Arc::new(Policy::compile(parts).unwrap())
 }

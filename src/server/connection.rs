@@ -3,23 +3,28 @@
 //! Hyper's `auto` connection is not used: it has no timer while it tells the protocols apart.
 
 use http::{Request, header};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use ipnet::IpNet;
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-use super::patience::{Busy, Doings, Patience, Patient};
+use super::crowd::Crowd;
+use super::patience::{Doings, Patience, Patient};
+use super::proxy::{self, Sender};
+use super::streams::{Held, Streams};
 use super::tls::Tls;
-use crate::gateway::{AnswerBody, Cut, Gateway, Peer};
+use crate::edge::metrics::TurnedAway;
+use crate::gateway::{Gateway, Peer};
+use crate::policy;
 
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -41,20 +46,38 @@ const PING_WITHIN: Duration = Duration::from_secs(20);
 pub(super) struct Manners {
     pub(super) patience: Patience,
     pub(super) header_bytes: usize,
+    /// Whose PROXY headers are believed, if connections must begin with one.
+    pub(super) proxies: Option<Arc<[IpNet]>>,
+    /// Connections by address.
+    pub(super) crowd: Arc<Crowd>,
     /// Turns true when the gateway drains.
     pub(super) drain: watch::Receiver<bool>,
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<T>(gateway: Rc<Gateway>, io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
+pub(super) async fn serve<T>(gateway: Rc<Gateway>, mut io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
 where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let peer = Rc::new(Peer::new(address, tls.is_some()));
-    let doings = Doings::new();
     let within = manners.patience.head;
+    let metrics = &gateway.shared().metrics;
+    let sender = match &manners.proxies {
+        None => Sender::Client(address),
+        Some(proxies) => match tokio::time::timeout(within, through_proxy(&mut io, address, proxies)).await {
+            Ok(Some(sender)) => sender,
+            Ok(None) | Err(_) => return metrics.turned_away(TurnedAway::Proxy),
+        },
+    };
+    let peer = match sender {
+        Sender::Client(client) => Peer::new(client, tls.is_some()),
+        Sender::Unnamed => Peer::unnamed(address, tls.is_some()),
+    };
+    let Some(_entered) = manners.crowd.enter(peer.address) else {
+        return metrics.turned_away(TurnedAway::TooMany);
+    };
+    let (address, peer) = (peer.address, Rc::new(peer));
+    let doings = Doings::new();
     let Some(tls) = tls else {
-        let mut io = io;
         if let Ok(Some((ahead, two))) = tokio::time::timeout(within, sniff(&mut io)).await {
             let io = Patient::new(io, ahead, Rc::clone(&doings), manners.patience);
             speak(gateway, io, two, doings, peer, manners).await;
@@ -71,6 +94,18 @@ where
         Ok(Err(fault)) => tracing::debug!(%address, %fault, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
+}
+
+/// Whose connection it is, as the proxy at its other end says; none if that is no proxy, or says nothing that can be read.
+async fn through_proxy<T: AsyncRead + Unpin>(io: &mut T, address: IpAddr, proxies: &[IpNet]) -> Option<Sender> {
+    if !policy::within(proxies, address) {
+        tracing::debug!(%address, "a connection from an address whose PROXY header is not believed");
+        return None;
+    }
+    proxy::sender(io)
+        .await
+        .inspect_err(|fault| tracing::debug!(%address, %fault, "a connection without a PROXY header"))
+        .ok()
 }
 
 /// Reads until it is clear whether the client speaks HTTP/2. None if it hung up before it said anything.
@@ -96,6 +131,7 @@ where
     let Manners {
         header_bytes,
         mut drain,
+        patience: Patience { stall, .. },
         ..
     } = manners;
     let address = peer.address;
@@ -111,12 +147,12 @@ where
         let peer = Rc::clone(&asking);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
-            Ok::<_, Infallible>(answer.map(|body| Held { body, _busy: busy }))
+            Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
     let ended = if two {
         doings.multiplexed();
-        let connection = http2::Builder::new(LocalTasks)
+        let connection = http2::Builder::new(Streams { stall })
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
@@ -158,37 +194,3 @@ where
 
 /// The smallest read buffer that hyper takes.
 const MIN_BUFFER: usize = 8192;
-
-/// An answer's body, which keeps its connection busy until it has been written.
-#[derive(Debug)]
-struct Held {
-    body: AnswerBody,
-    _busy: Busy,
-}
-
-impl Body for Held {
-    type Data = bytes::Bytes;
-    type Error = Cut;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, Cut>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// HTTP/2's streams as tasks of this worker's own thread.
-#[derive(Clone, Copy, Debug)]
-struct LocalTasks;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}

@@ -5,12 +5,15 @@
 
 mod admin;
 mod connection;
+mod crowd;
 mod explain;
 mod listen;
 pub mod operators;
 mod patience;
 pub mod prepare;
+mod proxy;
 mod reload;
+mod streams;
 mod tls;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -31,6 +34,7 @@ use crate::edge::store::StoreFault;
 use crate::edge::watch::Watch;
 use crate::gateway::{Gateway, Shared};
 use connection::Manners;
+use crowd::Crowd;
 use listen::{Bound, Listener};
 use operators::Desk;
 use patience::Patience;
@@ -146,6 +150,13 @@ fn tell_of_doubts(shared: &Shared) {
     }
 }
 
+/// One worker's share of a listener.
+struct Share {
+    bound: Bound,
+    tls: Option<Arc<Tls>>,
+    manners: Manners,
+}
+
 fn start_workers(
     settings: &Settings,
     shared: &Arc<Shared>,
@@ -154,13 +165,6 @@ fn start_workers(
 ) -> Result<Vec<thread::JoinHandle<()>>, StartFault> {
     let connections = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
     let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-    let mut sockets: Vec<Vec<(Bound, Option<Arc<Tls>>)>> = (0..settings.worker_count()).map(|_| Vec::new()).collect();
-    for (listener, tls) in settings.listen.iter().zip(tls) {
-        let bound = bind(&listener.address, settings.worker_count())?;
-        for (worker, bound) in sockets.iter_mut().zip(bound) {
-            worker.push((bound, tls.clone()));
-        }
-    }
     let limits = &settings.limits;
     let manners = Manners {
         patience: Patience {
@@ -169,16 +173,33 @@ fn start_workers(
             stall: limits.body_timeout,
         },
         header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),
+        proxies: None,
+        crowd: Crowd::new(limits.connections_per_address, settings.trusted_proxies.clone()),
         drain: draining.clone(),
     };
+    let mut sockets: Vec<Vec<Share>> = (0..settings.worker_count()).map(|_| Vec::new()).collect();
+    for (listener, tls) in settings.listen.iter().zip(tls) {
+        let manners = Manners {
+            proxies: listener.proxies.clone().map(Arc::from),
+            ..manners.clone()
+        };
+        let bound = bind(&listener.address, settings.worker_count())?;
+        for (worker, bound) in sockets.iter_mut().zip(bound) {
+            worker.push(Share {
+                bound,
+                tls: tls.clone(),
+                manners: manners.clone(),
+            });
+        }
+    }
     let grace = settings.shutdown_grace;
     sockets
         .into_iter()
         .enumerate()
         .map(|(number, sockets)| {
-            let (shared, places, manners) = (Arc::clone(shared), Arc::clone(&places), manners.clone());
+            let (shared, places) = (Arc::clone(shared), Arc::clone(&places));
             let worker = thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-                let ended = work(number, sockets, shared, &manners, &places, grace);
+                let ended = work(number, sockets, shared, &places, grace);
                 if let Err(fault) = ended {
                     tracing::error!(%fault, "a worker ended");
                 }
@@ -195,17 +216,16 @@ fn bind(address: &Address, workers: usize) -> Result<Vec<Bound>, StartFault> {
 /// One worker: a runtime of its own, and all its listeners.
 fn work(
     number: usize,
-    sockets: Vec<(Bound, Option<Arc<Tls>>)>,
+    sockets: Vec<Share>,
     shared: Arc<Shared>,
-    manners: &Manners,
     places: &Arc<Semaphore>,
     grace: Duration,
 ) -> io::Result<()> {
     let gateway = Rc::new(Gateway::new(shared, number));
     runtime()?.block_on(async {
         let mut listening = tokio::task::JoinSet::new();
-        for (bound, tls) in sockets {
-            let (gateway, manners, places) = (Rc::clone(&gateway), manners.clone(), Arc::clone(places));
+        for Share { bound, tls, manners } in sockets {
+            let (gateway, places) = (Rc::clone(&gateway), Arc::clone(places));
             listening.spawn_local(listen::accept(bound, gateway, tls, manners, places, grace));
         }
         while let Some(ended) = listening.join_next().await {

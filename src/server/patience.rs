@@ -23,9 +23,13 @@ pub(super) struct Patience {
     pub head: Duration,
     /// Between an answer and the next request.
     pub idle: Duration,
-    /// While it does not read what is written.
+    /// While it does not read what is written, or reads it slower than [`LEAST_RATE`].
     pub stall: Duration,
 }
+
+/// How fast an answer must be read, in bytes a second, for the time that it takes to count as none lost: a client that reads
+/// a little now and then is as slow as one that reads nothing.
+const LEAST_RATE: u64 = 1024;
 
 /// Most bytes of a head that are kept to look for a second framing.
 const MAX_KEPT: usize = 128 * 1024;
@@ -180,6 +184,10 @@ pub(super) struct Patient<T> {
     doings: Rc<Doings>,
     patience: Patience,
     writing: Option<Pin<Box<Sleep>>>,
+    /// Since when nothing could be written.
+    blocked: Option<Instant>,
+    /// How long that has been in all, less the time that what was written meanwhile may take.
+    lost: Duration,
     /// Answers heads that hyper cannot read, instead of hyper.
     refuse: Option<Refuse>,
     /// What is left to write of such an answer.
@@ -204,6 +212,8 @@ impl<T> Patient<T> {
             doings,
             patience,
             writing: None,
+            blocked: None,
+            lost: Duration::ZERO,
             refuse: None,
             refusal: VecDeque::new(),
         }
@@ -257,18 +267,36 @@ impl<T> Patient<T> {
     }
 
     fn poll_stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let stall = self.patience.stall;
-        let timer = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        let blocked = *self.blocked.get_or_insert_with(Instant::now);
+        let until = blocked + self.patience.stall.saturating_sub(self.lost);
+        let timer = self
+            .writing
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
-    fn written<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        if written.is_ready() {
+    /// Counts what was written, and the time that it could not be.
+    fn written<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<R>>,
+        count: fn(&R) -> usize,
+    ) -> Poll<io::Result<R>> {
+        let Poll::Ready(result) = written else {
+            return self.poll_stall(cx).map(Err);
+        };
+        if let Some(blocked) = self.blocked.take() {
+            self.lost += blocked.elapsed();
             self.writing = None;
-            return written;
         }
-        self.poll_stall(cx).map(Err)
+        if !self.lost.is_zero()
+            && let Ok(written) = &result
+        {
+            let may_take = (count(written) as u64).saturating_mul(1_000_000) / LEAST_RATE;
+            self.lost = self.lost.saturating_sub(Duration::from_micros(may_take));
+        }
+        Poll::Ready(result)
     }
 }
 
@@ -306,7 +334,7 @@ impl<T: AsyncWrite + Unpin> Patient<T> {
         while !self.refusal.is_empty() {
             let (bytes, _) = self.refusal.as_slices();
             let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-            let count = ready!(self.written(cx, written))?;
+            let count = ready!(self.written(cx, written, |count| *count))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -335,7 +363,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.written(cx, written)
+        this.written(cx, written, |count| *count)
     }
 
     fn poll_write_vectored(
@@ -350,7 +378,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
-        this.written(cx, written)
+        this.written(cx, written, |count| *count)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -361,14 +389,14 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
         let this = self.get_mut();
         ready!(this.poll_refusal(cx))?;
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.written(cx, flushed)
+        this.written(cx, flushed, |()| 0)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_refusal(cx))?;
         let shut = Pin::new(&mut this.io).poll_shutdown(cx);
-        this.written(cx, shut)
+        this.written(cx, shut, |()| 0)
     }
 }
 
@@ -463,6 +491,48 @@ mod tests {
         let fault = io.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(fault.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    /// Reads so many bytes each ten seconds, of an answer that never ends; tells when it was given up.
+    async fn given_up_after(bytes: usize, within: u64) -> Option<u64> {
+        let start = Instant::now();
+        let (mut io, mut theirs) = pair(&Doings::new());
+        let reading = async {
+            let mut buffer = vec![0; bytes];
+            loop {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                if theirs.read_exact(&mut buffer).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        let writing = async {
+            loop {
+                if io.write_all(&[0; 64]).await.is_err() {
+                    return start.elapsed().as_secs();
+                }
+            }
+        };
+        tokio::select! {
+            () = reading => None,
+            given_up = writing => Some(given_up),
+            () = tokio::time::sleep(Duration::from_secs(within)) => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_trickles_is_given_up_like_one_that_is_not_read() {
+        assert_eq!(given_up_after(1, 10_000).await, Some(60));
+        let half = given_up_after(5120, 10_000).await.unwrap();
+        assert!(
+            (110..=120).contains(&half),
+            "at half the rate about twice as long: {half}"
+        );
+        assert_eq!(
+            given_up_after(10_240, 10_000).await,
+            None,
+            "at the least rate it goes on"
+        );
     }
 
     #[tokio::test]

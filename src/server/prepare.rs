@@ -15,7 +15,8 @@ use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
 use crate::edge::store::{Store, StoreFault};
-use crate::gateway::{IssuerKeys, Limits, Rules, Shared};
+use crate::edge::tls::{ClientTls, ClientTlsFiles};
+use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
 use crate::policy::Policy;
 
@@ -160,6 +161,33 @@ pub fn store(state: &State) -> Result<Store, StoreFault> {
     }
 }
 
+/// Loads the certificates that the gateway file names for backends, in their order.
+///
+/// # Errors
+/// What is wrong with each.
+pub fn upstream_tls(settings: &Settings) -> Result<Vec<Option<Arc<ClientTls>>>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut all = Vec::new();
+    for upstream in &settings.upstreams {
+        let Some(tls) = &upstream.tls else {
+            all.push(None);
+            continue;
+        };
+        let files = ClientTlsFiles {
+            authorities: tls.ca.clone(),
+            identity: tls.identity.clone(),
+        };
+        match ClientTls::load(&tls.server_name, files) {
+            Ok(tls) => all.push(Some(Arc::new(tls))),
+            Err(fault) => problems.push(Problem::of_file(
+                format!("upstream `{}`", upstream.name),
+                fault.to_string(),
+            )),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
+}
+
 /// Opens the audit log and the store, and puts the first rules in force.
 pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     // What authors wrote is looked at before anything is made on disk.
@@ -174,6 +202,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         tracing::warn!(problem = %warning, "policy");
     }
     let tls = tls(settings).map_err(StartFault::Policy)?;
+    let upstream_tls = upstream_tls(settings).map_err(StartFault::Policy)?;
     let metrics = Metrics::new()?;
     let target = match &settings.audit.target {
         AuditTarget::Stdout => Target::Stdout,
@@ -191,13 +220,15 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     let backends = settings
         .upstreams
         .iter()
-        .map(|upstream| {
+        .zip(&upstream_tls)
+        .map(|(upstream, tls)| {
             let rules = BackendRules {
                 name: Arc::clone(&upstream.name),
                 authority: upstream.endpoint.authority(),
                 connect_timeout: upstream.connect_timeout,
                 timeout: upstream.timeout,
                 max_connections: usize::try_from(upstream.max_connections).unwrap_or(usize::MAX),
+                tls: tls.clone(),
             };
             (Arc::new(Backend::new(rules, workers)), metrics.upstream(&upstream.name))
         })
@@ -216,7 +247,8 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         trusted_proxies: settings.trusted_proxies.clone(),
         sync: settings.audit.sync,
         backends,
-        paces: crate::gateway::Paces::default(),
+        paces: Paces::default(),
+        attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
         metrics,

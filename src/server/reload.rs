@@ -1,7 +1,7 @@
 //! The policy in force, and how another takes its place: all of it or nothing (invariants 1 and 6).
 
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,6 +9,7 @@ use super::prepare::{self, Ruling};
 use super::tls::Tls;
 use crate::audit::Event;
 use crate::config::{Gateway, Problem};
+use crate::edge::tls::ClientTls;
 use crate::gateway::{Rules, Shared};
 
 /// Who asked for a reload.
@@ -146,6 +147,21 @@ impl Reloader {
                 Err(fault) => tracing::error!(%fault, "the certificate on disk does not load; the last good one stays"),
             }
         }
+        for tls in self.backend_tls() {
+            match tls.reload() {
+                Ok(true) => tracing::info!("certificates for a backend are in force"),
+                Ok(false) => {}
+                Err(fault) => {
+                    tracing::error!(%fault, "certificates for a backend do not load; the last good ones stay");
+                }
+            }
+        }
+    }
+
+    /// Backends that are reached by TLS.
+    fn backend_tls(&self) -> impl Iterator<Item = &ClientTls> {
+        let backends = self.shared.backends.iter();
+        backends.filter_map(|(backend, _)| backend.rules().tls.as_deref())
     }
 
     /// Files and folders to watch.
@@ -157,6 +173,7 @@ impl Reloader {
             paths.extend([files.certificate.clone(), files.key.clone()]);
             paths.extend(files.client_ca.clone());
         }
+        paths.extend(self.backend_tls().flat_map(ClientTls::files).map(Path::to_owned));
         paths
     }
 

@@ -65,12 +65,8 @@ fn check_prints_every_problem_with_its_place_and_a_hint() {
 fn what_is_not_supported_yet_says_so() {
     for (from, to) in [
         ("scope: tariffs:read }", "scope: tariffs:read, concurrency: {} }"),
-        (
-            "exclusive_roles:",
-            "cors: { origins: [\"https://a.example\"] }\nexclusive_roles:",
-        ),
+        ("exclusive_roles:", "elevations: {}\nexclusive_roles:"),
         ("on_duplicate: conflict", "on_duplicate: replay"),
-        ("mask: redact", "mask: encrypt"),
         ("allow_from: [10.0.0.0/8]", "recertify_by: 2027-03-31"),
     ] {
         let policy = POLICY.replacen(from, to, 1);

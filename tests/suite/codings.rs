@@ -204,6 +204,10 @@ fn what_cannot_be_decoded_does_not_leave() {
         add(format!("{coding}-more"), coded(coding, &[&body[..], b"\0"].concat()));
         add(format!("{coding}-again"), coded(coding, &[&body[..], &body].concat()));
         add(
+            format!("{coding}-trailing"),
+            coded(coding, &[&body[..], b"<CANARY-7f3a>"].concat()),
+        );
+        add(
             format!("{coding}-no-json"),
             coded(coding, &encode(coding, br#"{"a":"CANARY-7f3a",}"#)),
         );
@@ -530,6 +534,100 @@ fn a_keyed_write_whose_answer_cannot_be_decoded_names_no_transaction() {
             }
             assert_eq!(transaction(&gateway), id, "{coding} {name}");
             assert_eq!(backend.count(), 1, "{coding} {name}");
+        }
+    }
+}
+
+#[test]
+fn members_and_frames_that_follow_each_other_are_one_body() {
+    let (first, second) = SECRETS.split_at(17);
+    for coding in ["gzip", "zstd"] {
+        let parts = [first, "", second].map(|part| encode(coding, part.as_bytes())).concat();
+        let backend = table([
+            ("length".into(), coded(coding, &parts)),
+            ("bytes".into(), chunked(coding, &parts, 1)),
+            ("old-close".into(), closing("1.0", coding, &parts)),
+        ]);
+        let gateway = Setup::new(&backend).start();
+        for name in ["length", "bytes", "old-close"] {
+            let answer = get(&gateway, name, "clerk");
+            assert_eq!(
+                (answer.status, answer.text().as_str()),
+                (200, MASKED),
+                "{coding} {name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_head_is_refused_where_its_get_would_be() {
+    type Fields = &'static [(&'static str, &'static str)];
+    const ROWS: [(&str, &str, Fields); 10] = [
+        (
+            "unknown",
+            "200 OK",
+            &[("Content-Type", "application/json"), ("Content-Encoding", "rot13")],
+        ),
+        (
+            "stacked",
+            "200 OK",
+            &[("Content-Type", "application/json"), ("Content-Encoding", "gzip, br")],
+        ),
+        ("html", "200 OK", &[("Content-Type", "text/html")]),
+        (
+            "two",
+            "200 OK",
+            &[("Content-Type", "application/json"), ("Content-Type", "text/html")],
+        ),
+        (
+            "latin",
+            "200 OK",
+            &[("Content-Type", "application/json; charset=x-unknown")],
+        ),
+        ("untyped", "200 OK", &[("X-Other", "1")]),
+        (
+            "part",
+            "206 Partial Content",
+            &[("Content-Type", "application/json"), ("Content-Range", "bytes 0-70/99")],
+        ),
+        ("page", "404 Not Found", &[("Content-Type", "text/html")]),
+        ("json", "200 OK", &[("Content-Type", "application/json")]),
+        (
+            "gzip",
+            "200 OK",
+            &[("Content-Type", "application/json"), ("Content-Encoding", "gzip")],
+        ),
+    ];
+    let backend = Backend::script(|request, stream| {
+        let name = request.target.rsplit('/').next().unwrap();
+        let (_, status, fields) = ROWS.iter().find(|(own, ..)| *own == name).unwrap();
+        let gzip = encode("gzip", SECRETS.as_bytes());
+        let body = if name == "gzip" { &gzip } else { SECRETS.as_bytes() };
+        let mut bytes = head(status, fields);
+        write!(bytes, "Content-Length: {}\r\n\r\n", body.len()).unwrap();
+        if request.method != "HEAD" {
+            bytes.extend_from_slice(body);
+        }
+        stream.write_all(&bytes).is_ok()
+    });
+    let gateway = Setup::new(&backend).start();
+    for (name, ..) in ROWS {
+        let path = format!("/api/accounts/{name}");
+        let got = gateway.call("GET", &path, &["clerk"], "", "");
+        let head = gateway.call("HEAD", &path, &["clerk"], "", "");
+        assert_eq!(head.status, got.status, "{name}");
+        assert_eq!(got.status == 200, matches!(name, "json" | "gzip"), "{name}");
+        for field in ["content-type", "content-encoding", "etag", "vary", "cache-control"] {
+            assert_eq!(head.field(field), got.field(field), "{name} {field}");
+        }
+        assert_eq!(head.field("content-encoding"), None, "{name}");
+        if head.status == 200 {
+            assert_eq!(
+                head.field("content-length"),
+                None,
+                "{name}: the length of what is not shown"
+            );
         }
     }
 }

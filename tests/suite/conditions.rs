@@ -21,10 +21,11 @@ pub(super) fn shipped(name: &str, identity: &str, backend: &Backend) -> Gateway 
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("policies")
         .join(name);
-    let files = std::fs::read_dir(folder).unwrap().filter_map(|entry| {
+    let schemas = std::fs::read_dir(folder.join("schemas")).into_iter().flatten();
+    let files = std::fs::read_dir(&folder).unwrap().chain(schemas).filter_map(|entry| {
         let path = entry.unwrap().path();
-        let name = path.file_name()?.to_str()?.to_owned();
-        let wanted = name.ends_with(".yaml") && name != "identity.yaml";
+        let name = path.strip_prefix(&folder).unwrap().to_str()?.to_owned();
+        let wanted = (name.ends_with(".yaml") && name != "identity.yaml") || name.ends_with(".json");
         let name: &'static str = format!("policy/{name}").leak();
         wanted.then(|| (name, std::fs::read_to_string(&path).unwrap()))
     });

@@ -88,3 +88,66 @@ fn a_reload_forgets_nothing() {
     assert_eq!(gateway.admin("POST", "/-/reload").status, 200);
     assert_eq!(gateway.get("/api/accounts", &["clerk"]).status, 429);
 }
+
+#[test]
+fn every_answer_says_what_is_left() {
+    let reply =
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRateLimit: \"own\";r=9\r\nContent-Length: 2\r\n\r\n{}";
+    let backend = Backend::bytes(reply);
+    let gateway = Setup::new(&backend).policy(&limited()).start();
+    let left = |answer: &Answer| {
+        let limit = answer.field("ratelimit").unwrap().to_owned();
+        let (left, next) = limit.strip_prefix("\"role\";r=").unwrap().split_once(";t=").unwrap();
+        let next: u64 = next.parse().unwrap();
+        assert!((3590..=3600).contains(&next), "{limit}");
+        assert_eq!(answer.field("ratelimit-policy"), Some("\"role\";q=1;w=3600"));
+        left.parse::<u32>().unwrap()
+    };
+    let answers = [
+        (gateway.get("/api/accounts", &["clerk"]), 200, 2),
+        (gateway.get("/api/tariffs", &["clerk"]), 403, 1),
+        (gateway.get("/nowhere", &["clerk"]), 404, 0),
+        (gateway.get("/api/accounts", &["clerk"]), 429, 0),
+    ];
+    for (answer, status, expected) in &answers {
+        assert_eq!((answer.status, left(answer)), (*status, *expected));
+    }
+    let others = [
+        gateway.call_as("GET", "/api/accounts/help", "", "", ""),
+        gateway.call_as("GET", "/api/accounts", "", "", ""),
+    ];
+    for answer in others {
+        assert_eq!(
+            answer.field("ratelimit-policy"),
+            None,
+            "who has no limit is told of none"
+        );
+    }
+    let free = gateway.get("/api/accounts", &["caseworker"]);
+    assert_eq!(
+        free.field("ratelimit"),
+        Some("\"own\";r=9"),
+        "and may be told of the backend's"
+    );
+}
+
+#[test]
+fn another_limit_counts_what_was_before() {
+    let backend = Backend::json("{}");
+    let gateway = Setup::new(&backend).policy(&limited()).start();
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/api/accounts", &["clerk"]).status, 200);
+    }
+    write(
+        &gateway.path(""),
+        "policy/policy.yaml",
+        &limited().replace("burst: 3", "burst: 4"),
+    );
+    assert_eq!(gateway.admin("POST", "/-/reload").status, 200);
+    assert_eq!(
+        gateway.get("/api/accounts", &["clerk"]).status,
+        200,
+        "one more than before"
+    );
+    assert_eq!(gateway.get("/api/accounts", &["clerk"]).status, 429);
+}

@@ -12,7 +12,7 @@ const CASES: &str = include_str!("../cases/mask.yaml");
 /// The suite's policy with two more classes.
 fn policy() -> String {
     let more = "fields:\n  contact: { names: [email], visible_to: [customer:pii_read], mask: null }\n  places: { paths: \
-                [\"/accounts/*/customer/address\"], visible_to: [customer:pii_read], mask: redact }\n";
+                [\"/accounts/*/customer/address\"], columns: [address], visible_to: [customer:pii_read], mask: redact }\n";
     let policy = POLICY.replace("\nfields:\n", &format!("\n{more}"));
     assert_ne!(policy, POLICY);
     policy

@@ -20,6 +20,9 @@
            SELECT TELEMETRY-FILE ASSIGN TO WS-TELEMETRY-PATH
                ORGANIZATION IS LINE SEQUENTIAL
                FILE STATUS IS WS-STATUS.
+           SELECT POSTAL-FILE ASSIGN TO WS-POSTAL-PATH
+               ORGANIZATION IS LINE SEQUENTIAL
+               FILE STATUS IS WS-STATUS.
        DATA DIVISION.
        FILE SECTION.
        FD  ACCOUNT-FILE.
@@ -37,10 +40,15 @@
            05  TL-READ-AT                  PIC X(20).
            05  TL-READING                  PIC 9(7)V9(4).
            05  TL-QUALITY                  PIC X(10).
+       FD  POSTAL-FILE.
+       01  POSTAL-RECORD.
+           05  PO-ZIP                      PIC X(5).
+           05  PO-STREET                   PIC X(24).
        WORKING-STORAGE SECTION.
        01  WS-ACCOUNT-PATH                 PIC X(600).
        01  WS-CONSUMPTION-PATH             PIC X(600).
        01  WS-TELEMETRY-PATH               PIC X(600).
+       01  WS-POSTAL-PATH                  PIC X(600).
        01  WS-DATA-DIR                     PIC X(512) VALUE SPACES.
        01  WS-STATUS                       PIC XX.
            88  WS-DONE                     VALUE "00" "05" "07".
@@ -117,6 +125,11 @@
        01  WS-J                            PIC 9(6) COMP.
        01  WS-DATE                         PIC X(21).
 
+      *    THE STATEMENT, AS IT WAS PRINTED.
+       01  ST-SUBSIDY                      PIC 9(5).9(4).
+       01  ST-BALANCE                      PIC +9(7).9(4).
+       01  ST-FEE                          PIC .99 VALUE .00.
+
       *    WHAT IS ADDED UP.
        01  WS-FOUND                        PIC X VALUE "N".
            88  FOUND                       VALUE "Y".
@@ -153,6 +166,8 @@
                DELIMITED BY SIZE INTO WS-CONSUMPTION-PATH
            STRING FUNCTION TRIM(WS-DATA-DIR) "/telemetry.dat"
                DELIMITED BY SIZE INTO WS-TELEMETRY-PATH
+           STRING FUNCTION TRIM(WS-DATA-DIR) "/postal.dat"
+               DELIMITED BY SIZE INTO WS-POSTAL-PATH
            MOVE SPACES TO LEDGER-AREA WS-BODY-FIELDS
            MOVE 0 TO LA-COUNT
            MOVE WS-DATA-DIR TO LA-DATA-DIR
@@ -218,6 +233,9 @@
                WHEN "accounts" ALSO 3
                    PERFORM ONLY-GET
                    PERFORM SHOW-ACCOUNT
+               WHEN "statements" ALSO 3
+                   PERFORM ONLY-GET
+                   PERFORM SHOW-STATEMENT
                WHEN "consumption" ALSO 3
                    PERFORM ONLY-GET
                    PERFORM SHOW-CONSUMPTION
@@ -393,6 +411,44 @@
            PERFORM PUT-TEXT
            PERFORM CLOSE-OBJECT
            PERFORM CLOSE-OBJECT.
+
+      *    MADE OF THE LINES THAT WERE PRINTED ONCE: EDITED NUMBERS, A
+      *    TAB, STREETS IN LATIN-1, AND A COMMA AFTER EVERY FIELD.
+       SHOW-STATEMENT.
+           PERFORM FIND-ACCOUNT
+           PERFORM FIND-POSTAL
+           MOVE AC-SUBSIDY-AMOUNT TO ST-SUBSIDY
+           MOVE AC-BALANCE TO ST-BALANCE
+           IF AC-DAYS-OVERDUE > 30
+               MOVE .75 TO ST-FEE
+           END-IF
+           MOVE "200 OK" TO WS-CODE
+           PERFORM START-ANSWER
+           STRING '{"ACCOUNT-ID": "' FUNCTION TRIM(AC-ACCOUNT-ID)
+               '", "SSN": "' AC-SSN
+               '", "SUBSIDY-AMOUNT": ' ST-SUBSIDY
+               ', "BALANCE": ' ST-BALANCE
+               ', "LATE-FEE": ' ST-FEE
+               ', "DELIVERY": "' FUNCTION TRIM(PO-STREET) X"09"
+               FUNCTION TRIM(AC-CITY)
+               '", "PHONE": "' FUNCTION TRIM(AC-PHONE) '",}'
+               DELIMITED BY SIZE INTO WS-CHUNK WITH POINTER WS-PTR
+           PERFORM END-ANSWER.
+
+       FIND-POSTAL.
+           OPEN INPUT POSTAL-FILE
+           IF NOT WS-DONE
+               PERFORM OUT-OF-ORDER
+           END-IF
+           MOVE SPACES TO POSTAL-RECORD
+           PERFORM UNTIL PO-ZIP = AC-ZIP
+               READ POSTAL-FILE
+                   AT END
+                       MOVE SPACES TO PO-STREET
+                       MOVE AC-ZIP TO PO-ZIP
+               END-READ
+           END-PERFORM
+           CLOSE POSTAL-FILE.
 
       *---------------------------------------------------------------*
       * CONSUMPTION AND METERS                                        *

@@ -156,6 +156,9 @@ impl Replay {
 
     fn request(&mut self, record: &Record<'_>) -> Result<(), Unknown> {
         let decision = record.decision.as_deref().unwrap_or_default();
+        if is_preflight(record, decision) {
+            return Err("a web page asked what it may ask, and its origin is not in the line");
+        }
         let was_allowed = was_allowed(decision, record.error.as_deref())?;
         let call = call(record)?;
         let key = caller_of(record, was_allowed)?;
@@ -275,6 +278,12 @@ impl Replay {
     }
 }
 
+/// Whether the request was a preflight: no module is asked for one that is let pass.
+fn is_preflight(record: &Record<'_>, decision: &str) -> bool {
+    let passed = decision == "ALLOWED" && record.module.is_none();
+    decision == Reason::OriginNotAllowed.decision() || (passed && record.method.as_deref() == Some("OPTIONS"))
+}
+
 /// Whether the policy had let the request pass, whatever became of it afterwards.
 fn was_allowed(decision: &str, error: Option<&str>) -> Result<bool, Unknown> {
     match decision {
@@ -288,6 +297,8 @@ fn was_allowed(decision: &str, error: Option<&str>) -> Result<bool, Unknown> {
         "DENIED_TOKEN" if error == Some(Reason::MissingToken.code()) => Ok(false),
         "DENIED_TOKEN" => Err("the token was bad, and its claims are not in the line"),
         "DENIED_ROLE" => Err("the token's roles were refused, and are not in the line"),
+        // The body is looked at after the policy was asked.
+        "DENIED_REQUEST" if error == Some(Reason::SchemaViolation.code()) => Ok(true),
         "DENIED_REQUEST" => Err("the request was refused before the policy was asked"),
         _ => Err("the decision was none of the policy's"),
     }

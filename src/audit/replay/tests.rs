@@ -135,6 +135,17 @@ fn each_line_is_decided_again_or_says_why_not() {
             "the request was refused before the policy was asked",
         ),
         (
+            vec![("method", json!("OPTIONS")), ("user_id", json!(null))],
+            "a web page asked what it may ask, and its origin is not in the line",
+        ),
+        (
+            with(
+                request("/reports", "DENIED_ORIGIN", "origin_not_allowed"),
+                ("method", json!("OPTIONS")),
+            ),
+            "a web page asked what it may ask, and its origin is not in the line",
+        ),
+        (
             request("/reports", "SOMETHING_NEW", "x"),
             "the decision was none of the policy's",
         ),

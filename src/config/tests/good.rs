@@ -8,6 +8,8 @@ use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
 use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity, State};
 use crate::identity::{Algorithm, ClaimNames};
+use crate::masking::coding::Coding;
+use crate::masking::{Charset, Delimiter, Dialect};
 use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
 use http::Method;
 use std::collections::BTreeSet;
@@ -34,6 +36,21 @@ upstreams:
 limits: { header_bytes: 64KiB, uri_bytes: 8KiB, body_bytes: 10MiB, connections: 10000, header_timeout: 10s, body_timeout: 60s, idle_timeout: 75s }
 trusted_proxies: []                    # whose X-Forwarded-For is believed
 shutdown_grace: 30s
+"#;
+
+/// Keys that the example leaves out.
+pub(super) const MORE_GATEWAY: &str = r#"
+listen:
+  - { address: "127.0.0.1:8080", proxy_protocol: required, proxy_protocol_from: [10.1.0.0/16, "fd00::/8"] }
+  - { address: "127.0.0.1:8081", proxy_protocol: required }
+  - { address: "127.0.0.1:8082" }
+policy: policies
+upstreams:
+  billing: { url: "http://127.0.0.1:9000" }
+limits:
+  connections_per_address: 200
+  failed_tokens: { requests: 20, per: 1m }
+trusted_proxies: [10.0.0.0/8]
 "#;
 
 pub(super) const POLICY_EXAMPLE: &str = r#"
@@ -101,6 +118,7 @@ fields:                                       # classified response fields
     visible_to: [customer:pii_read]
     modules: [rates, ledger]                  # absent = everywhere
 
+cors: { origins: ["https://billing.city.example", "https://*.city.example"], methods: [GET, POST], headers: [Authorization, X-Idempotency-Key], expose: [X-Request-Id], credentials: false, max_age: 10m }
 allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 "#;
 
@@ -122,9 +140,11 @@ modules:
     path_parameters: allow
     forward_token: true
     unmaskable: pass
+    compress: [br, gzip, zstd]
+    json: tolerant
     mode: enforce
     routes:
-      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" } }
+      - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" }, dry_run: { schema: schemas/sync.json, entries: /e, account: /a, amount: /m, currency: /c, currencies: [USD], total: "0", sign: any, max_entries: 7, balances: { get: /m/filtered, pointer: /b } } }
       - { methods: [OPTIONS], public: true }
       - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
       - { path: /filtered, methods: [GET], scope: x, rows: { at: /list/*/rows, when: 'row.owner == caller.user' } }
@@ -132,11 +152,18 @@ modules:
     prefix: /
     upstream: billing
     unmaskable: [Application/PDF]
+    json: strict
+    csv: { delimiter: "|" }
+    charset: windows-1252
     routes:
       - { path: "/{county}", methods: [GET], scope: y, jurisdiction: { from: "path:county" } }
 fields:
   c: { names: [ssn], match: exact, mask: null }
-  d: { headers: [X-A], mask: redact }
+  d: { headers: [X-A], mask: redact, redact_as: withheld }
+  e: { columns: [" Phone No ", iban] }
+  f: { names: [customer], mask: hash, key: k1 }
+field_keys:
+  k1: { file: keys/field.key }
 "#;
 
 fn loaded(text: &str) -> LoadedPolicy {
@@ -226,9 +253,23 @@ fn a_policy_is_typed() {
     assert_eq!(modules[0].upstream.0, 1);
     assert_eq!(modules[0].prefixes.len(), 2);
     assert!(modules[0].path_parameters && modules[0].forward_token && modules[0].unmaskable.pass_all);
+    assert!(modules[0].tolerant_json && !modules[1].tolerant_json);
     assert!(!modules[1].unmaskable.pass_all);
+    let codings = [Coding::Brotli, Coding::Gzip, Coding::Zstd];
+    assert_eq!(
+        (modules[0].compress.as_slice(), modules[1].compress.as_slice()),
+        (&codings[..], &[][..])
+    );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
     assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].dialect, Dialect::default());
+    assert_eq!(
+        modules[1].dialect,
+        Dialect {
+            delimiter: Delimiter::Pipe,
+            charset: Charset::named("windows-1252").unwrap(),
+        }
+    );
     let route = &modules[0].routes[0];
     assert_eq!(route.methods, [Method::POST, Method::PUT]);
     assert_eq!(route.jurisdiction, Some(Jurisdiction::Fixed(vec!["A".to_owned()])));
@@ -237,6 +278,21 @@ fn a_policy_is_typed() {
     assert_eq!(idempotency.keep, Duration::from_secs(35 * 86_400));
     assert_eq!(idempotency.wait, None);
     assert!(matches!(&idempotency.transaction_id, Some(TransactionId::Header(name)) if name == "x-id"));
+    let dry_run = route.dry_run.as_ref().unwrap();
+    let rules = &dry_run.entries;
+    assert_eq!((&*dry_run.schema_file, &*rules.entries), ("schemas/sync.json", "/e"));
+    assert_eq!((&*rules.account, &*rules.amount), ("/a", "/m"));
+    assert_eq!(
+        (rules.currency.as_deref(), &rules.currencies),
+        (Some("/c"), &vec!["USD".to_owned()])
+    );
+    assert_eq!(
+        (rules.balanced, rules.positive, rules.max_entries),
+        (true, false, Some(7))
+    );
+    assert!(loaded.files.iter().any(|file| file.ends_with("schemas/sync.json")));
+    let balances = dry_run.balances.as_ref().unwrap();
+    assert_eq!((&*balances.get, &*balances.pointer), ("/m/filtered", "/b"));
     assert!(modules[0].routes[1].public && modules[0].routes[1].scope.is_none());
     let judged = &modules[0].routes[2];
     let when = judged.when.as_ref().unwrap();
@@ -419,10 +475,34 @@ fn sections(root: &'static Section, found: &mut Vec<&'static Section>) {
 }
 
 #[test]
+fn proxies_and_limits_of_addresses_are_read() {
+    let (gateway, warnings) = gateway(MORE_GATEWAY).unwrap();
+    assert!(warnings.is_empty());
+    let proxies: Vec<Option<String>> = gateway
+        .listen
+        .iter()
+        .map(|listener| listener.proxies.as_ref().map(|ranges| format!("{ranges:?}")))
+        .collect();
+    assert_eq!(
+        proxies,
+        [
+            Some("[10.1.0.0/16, fd00::/8]".into()),
+            Some("[10.0.0.0/8]".into()),
+            None
+        ]
+    );
+    assert_eq!(gateway.limits.connections_per_address, Some(200));
+    assert_eq!(gateway.limits.failed_tokens.requests, 20);
+    assert_eq!(gateway.limits.failed_tokens.per, Duration::from_secs(60));
+    assert_eq!(gateway.limits.failed_tokens.burst, 20);
+}
+
+#[test]
 fn every_key_of_the_tables_is_read_and_in_the_schema() {
     loaded(POLICY_EXAMPLE);
     loaded(MORE_POLICY);
     gateway(GATEWAY_EXAMPLE).unwrap();
+    gateway(MORE_GATEWAY).unwrap();
     let asked = asked::all();
     for (root, schema) in [
         (&GATEWAY, super::super::gateway_schema()),

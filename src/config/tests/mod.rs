@@ -8,6 +8,7 @@ mod properties;
 mod schema;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -35,11 +36,18 @@ fn folder() -> TempDir {
         ("keys/secret", &format!("{secret}\n")),
         ("keys/short", &format!("{}\n", secret.trim_start_matches('0'))),
         ("keys/empty", ""),
+        ("keys/open.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"),
+        ("keys/typed.key", secret),
+        ("schemas/sync.json", "{}"),
+        ("keys/field.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"),
         ("tls/server.crt", "x"),
         ("tls/server.key", "x"),
         ("policies/p.yaml", "version: 1\n"),
     ] {
         write(folder.path(), name, text);
+    }
+    for (name, mode) in [("keys/field.key", 0o600), ("keys/open.key", 0o644)] {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
     }
     folder
 }

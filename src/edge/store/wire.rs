@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::StoreFault;
 use crate::config::{Host, SharedStore};
-use crate::edge::jwks;
+use crate::edge::tls;
 
 /// How long a connection may be silent before the other machine is asked whether it is still there.
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -50,5 +50,5 @@ pub(super) fn tls(server: &SharedStore) -> Result<ClientConfig, StoreFault> {
         .as_ref()
         .map(|file| std::fs::read(file).map_err(|error| StoreFault::Io(format!("`{}`: {error}", file.display()))))
         .transpose()?;
-    jwks::client(authorities.as_deref()).map_err(|fault| StoreFault::Io(fault.to_string()))
+    tls::client(authorities.as_deref(), None).map_err(StoreFault::Io)
 }

@@ -6,7 +6,7 @@
 
 mod steps;
 
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,10 +14,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accept::{METHODS, once};
-use super::decide::no_dry_run;
 use super::guard::key;
 use super::normalize::read_target;
+use super::pages::preflight;
 use super::refusal::{Refusal, status};
+use super::rehearse;
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
 use crate::masking::{Format, Mask, Masker};
@@ -92,9 +93,9 @@ pub fn explain<'r>(
     request: &Request,
 ) -> Explanation {
     let mut steps = Steps::new(policy);
-    let decided = walk(policy, issuers, request, &mut steps);
-    let (outcome, permit, mask) = match decided {
-        Ok((permit, mask)) => (Outcome::Allowed, Some(permit), mask),
+    let (outcome, permit, mask) = match walk(policy, issuers, request, &mut steps) {
+        Ok(Some((outcome, permit, mask))) => (outcome, Some(permit), mask),
+        Ok(None) => (Outcome::Allowed, None, None),
         Err(refusal) => (Outcome::Refused(refusal.reason), None, None),
     };
     let Steps {
@@ -111,14 +112,26 @@ pub fn explain<'r>(
     }
 }
 
+/// What would be forwarded; nothing of a preflight, which Tollgate answers itself.
 fn walk<'r>(
     policy: &Arc<Policy>,
     issuers: impl IntoIterator<Item = &'r IssuerRules>,
     request: &Request,
     steps: &mut Steps<'_>,
-) -> Result<(Permit, Option<Mask>), Refusal> {
+) -> Result<Option<(Outcome, Permit, Option<Mask>)>, Refusal> {
     let call = read(policy, request).inspect_err(|refusal| steps.refused("request", refusal))?;
     steps.line(true, "request", format!("{} {}", call.method, call.path.decoded()));
+    let leave =
+        preflight(policy, &call.method, &call.headers).inspect_err(|refusal| steps.refused("origin", refusal))?;
+    if leave.is_some() {
+        steps.line(
+            true,
+            "origin",
+            "the page may ask; no backend hears of a preflight".into(),
+        );
+        return Ok(None);
+    }
+    steps.page(&call.headers);
     if !policy.admits(call.source) {
         let text = format!("{} is not in the policy's `allow_from`", call.source);
         steps.line(false, "source", text);
@@ -156,11 +169,61 @@ fn walk<'r>(
     if let Some(denial) = permit.would_deny() {
         steps.hint(denial);
     }
-    no_dry_run(&call).inspect_err(|refusal| steps.refused("dry run", refusal))?;
+    if asks_dry_run(&call, steps)? {
+        rehearsed(&call, &permit, &request.body, steps)?;
+        return Ok(Some((Outcome::DryRun, permit, None)));
+    }
+    valid(&call, &permit, &request.body, steps)?;
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
     let mask = permit.mask(&call, caller.as_ref(), now);
-    Ok((permit, mask))
+    Ok(Some((Outcome::Allowed, permit, mask)))
+}
+
+fn asks_dry_run(call: &Call, steps: &mut Steps<'_>) -> Result<bool, Refusal> {
+    call.query.dry_run().map_err(|fault| {
+        let refusal = Refusal::because(Reason::AmbiguousRequest, fault.to_string());
+        steps.refused("dry run", &refusal);
+        refusal
+    })
+}
+
+/// What a dry run would be answered.
+fn rehearsed(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -> Result<(), Refusal> {
+    let rules = rehearse::rules_of_dry_run(call, permit).inspect_err(|refusal| steps.refused("dry run", refusal))?;
+    match rules.add_up(body) {
+        Ok(deltas) => {
+            let (accounts, total) = (deltas.accounts.len(), deltas.total.to_plain());
+            let asked = match &rules.balances {
+                None => "no backend is asked".to_owned(),
+                Some(balances) => format!("balances are read at `{}`, if the caller may", balances.get),
+            };
+            let text = format!(
+                "entries: {}, accounts: {accounts}, total: {total}; {asked}",
+                deltas.entries
+            );
+            steps.line(true, "dry run", text);
+            Ok(())
+        }
+        Err(faults) => {
+            steps.invalid("dry run", rules, &faults);
+            Err(Refusal::invalid(Reason::DryRunInvalid, faults))
+        }
+    }
+}
+
+/// Whether the body of a real write would do.
+fn valid(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -> Result<(), Refusal> {
+    let Some(rules) = rehearse::rules(call, permit) else {
+        return Ok(());
+    };
+    let faults = rules.check(body);
+    if faults.is_empty() {
+        steps.line(true, "schema", format!("the body meets `{}`", rules.schema_file));
+        return Ok(());
+    }
+    steps.invalid("schema", rules, &faults);
+    Err(Refusal::invalid(Reason::SchemaViolation, faults))
 }
 
 /// The call as the gateway would make it.
@@ -225,17 +288,18 @@ fn identify<'r>(
 }
 
 impl Explanation {
-    /// Whether the request would be forwarded.
+    /// Whether the request would be let through.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        self.permit.is_some()
+        matches!(self.outcome, Outcome::Allowed)
     }
 
     /// The status of the answer; of a backend that is asked nothing is known, and it is taken for 200.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self.outcome {
-            Outcome::Allowed | Outcome::Abandoned => 200,
+            Outcome::Allowed if self.permit.is_none() => StatusCode::NO_CONTENT.as_u16(),
+            Outcome::Allowed | Outcome::DryRun | Outcome::Abandoned => 200,
             Outcome::Refused(reason) => status(reason).as_u16(),
         }
     }
@@ -268,7 +332,7 @@ impl Explanation {
     /// # Errors
     /// The answer cannot be masked: why, and the status of the answer in its place.
     pub fn mask(&self, answer: &Value) -> Option<Result<Masked, (Reason, u16)>> {
-        let permit = self.permit.as_ref()?;
+        let permit = self.permit.as_ref().filter(|_| self.outcome != Outcome::DryRun)?;
         let Some(mask) = self.mask.clone() else {
             let body = answer.clone();
             return Some(Ok(Masked {

@@ -1,15 +1,20 @@
 //! The steps of a decision in words: one text for the terminal, for `test` and for the admin port.
 
 use http::Method;
+use http::header::{self, HeaderMap};
 use serde::Serialize;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::refusal::Refusal;
 use crate::identity::Caller;
-use crate::policy::parts::{Idempotency, Origin};
+use crate::ledger::schema::Fault;
+use crate::policy::parts::{DryRun, Idempotency, Origin};
 use crate::policy::{Authority, ClassView, Denial, Permit, Place, Policy, Step, Trace, Why};
 use crate::reason::Reason;
+
+/// How many faults of a body are shown.
+const SHOWN_FAULTS: usize = 3;
 
 /// One step: what was compared, and the line of the policy that decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -99,6 +104,33 @@ impl<'p> Steps<'p> {
         self.line_at(false, step, text, origin.as_ref());
     }
 
+    /// The body is not what it must be: the first faults.
+    pub(super) fn invalid(&mut self, step: &'static str, rules: &DryRun, faults: &[Fault]) {
+        let said = |fault: &Fault| format!("`{}` {}", fault.pointer, fault.detail);
+        let shown: Vec<String> = faults.iter().take(SHOWN_FAULTS).map(said).collect();
+        let more = if faults.len() > shown.len() { "; and more" } else { "" };
+        let text = format!(
+            "the body does not meet `{}`: {}{more}",
+            rules.schema_file,
+            shown.join("; ")
+        );
+        let origin = self.route.clone();
+        self.line_at(false, step, text, origin.as_ref());
+    }
+
+    /// Whether a web page that asks could read the answer.
+    pub(super) fn page(&mut self, headers: &HeaderMap) {
+        let (Some(cors), Some(origin)) = (self.policy.cors(), headers.get(header::ORIGIN)) else {
+            return;
+        };
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let text = match cors.admitted(headers) {
+            Some(_) => format!("pages of `{origin}` may read the answer"),
+            None => format!("`{origin}` is not in `cors`: browsers keep the answer from its pages"),
+        };
+        self.line(true, "origin", text);
+    }
+
     pub(super) fn caller(&mut self, caller: &Arc<Authority>) {
         let roles: Vec<&str> = caller.roles.iter().map(|role| &**role).collect();
         let text = format!("user `{}` with roles {}", caller.caller.user, list(&roles));
@@ -139,6 +171,14 @@ impl<'p> Steps<'p> {
             let condition: Vec<&str> = rule.condition.source().split_whitespace().collect();
             let text = format!("of {place} stay those for which `{}`", condition.join(" "));
             self.line_at(true, "rows", text, Some(&rule.origin));
+        }
+        let codings = permit
+            .module()
+            .map(|module| module.compress.as_slice())
+            .unwrap_or_default();
+        if !codings.is_empty() {
+            let names: Vec<&str> = codings.iter().map(|coding| coding.name()).collect();
+            self.line(true, "compress", format!("with {}, if the client asks", list(&names)));
         }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);

@@ -31,7 +31,7 @@ enum Stage {
     Trailer,
 }
 
-/// Reads one member.
+/// Reads one member after the other.
 pub(super) struct Gzip {
     stage: Stage,
     flags: u8,
@@ -56,6 +56,15 @@ impl Gzip {
             crc: Crc::new(),
             inflate: Inflate::bare(),
         }
+    }
+
+    /// Begins a member.
+    fn reset(&mut self) {
+        self.stage = Stage::Fixed(0);
+        self.flags = 0;
+        self.header = 0;
+        self.crc.reset();
+        self.inflate.reset();
     }
 
     /// Adds a byte to the number; gives it back once it has so many.
@@ -153,6 +162,11 @@ impl Gzip {
 }
 
 impl Engine for Gzip {
+    fn again(&mut self) -> bool {
+        self.reset();
+        true
+    }
+
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, &'static str> {
         let mut step = Step::default();
         loop {

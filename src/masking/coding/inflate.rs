@@ -13,6 +13,11 @@ impl Inflate {
         Self(Decompress::new(false))
     }
 
+    /// Begins another bare stream.
+    pub(super) fn reset(&mut self) {
+        self.0.reset(false);
+    }
+
     /// In the zlib format.
     pub(super) fn zlib() -> Self {
         Self(Decompress::new(true))

@@ -1,11 +1,14 @@
-//! Content codings (RFC 9110, 8.4.1): what a backend compressed although it was asked not to, as the bytes that it meant.
+//! Content codings (RFC 9110, 8.4.1): what a backend compressed although it was asked not to, as the bytes that it meant,
+//! and what goes out compressed because a client asked for it.
 //!
 //! A [`Decoder`] is given chunks of any size and hands out pieces of at most [`MAX_PIECE`] bytes, so that what a small
-//! chunk expands to is masked and sent before more of it is made. One stream is decoded, to its end and its checksum,
-//! and nothing may follow it: a second gzip member or zstd frame is refused, although RFC 1952, 2.2 and RFC 8878, 3
-//! allow one, because no HTTP server sends any and readers differ in what they make of them.
+//! chunk expands to is masked and sent before more of it is made. Each stream is decoded to its end and its checksum.
+//! Where the format lets several follow each other (gzip members by RFC 1952, 2.2, zstd frames by RFC 8878, 3) they are
+//! one body, and the bounds hold for all of them together; nothing else may follow the end.
 
+pub mod accept;
 mod brotli;
+mod encode;
 mod gzip;
 mod inflate;
 #[cfg(test)]
@@ -14,6 +17,8 @@ mod zstd;
 
 use std::fmt;
 
+pub use encode::{EncodeFault, Encoder};
+
 /// Most bytes that are handed out at a time.
 pub const MAX_PIECE: usize = 64 * 1024;
 /// Most bytes that one answer may decode to.
@@ -21,6 +26,9 @@ pub const MAX_DECODED: u64 = 1024 * 1024 * 1024;
 /// Most decoded bytes per coded byte. Wide rows that differ only in a number come to 200 in gzip and to 600 in zstd; a
 /// bomb comes to 1030 in gzip and to far more in the others.
 pub const MAX_RATIO: u64 = 1000;
+/// Most gzip members or zstd frames that are one body, empty ones included: those of 64 KiB, as bgzip writes them, are no
+/// more in [`MAX_DECODED`].
+pub const MAX_STREAMS: u32 = 16 * 1024;
 /// Decoded bytes for which no ratio is asked: a list of equal rows is no bomb yet.
 pub const RATIO_FREE: u64 = 8 * 1024 * 1024;
 
@@ -67,6 +75,12 @@ pub enum DecodeFault {
         /// Offset in bytes.
         at: u64,
     },
+    /// More than [`MAX_STREAMS`].
+    #[error("byte {at} of the coded body: more than {MAX_STREAMS} members or frames")]
+    Streams {
+        /// Offset in bytes.
+        at: u64,
+    },
     /// More than [`MAX_DECODED`], or than may be held.
     #[error("the body decodes to more than {limit} bytes")]
     TooLarge {
@@ -105,7 +119,20 @@ impl Coding {
         found.map(|coding| coding.ok_or(DecodeFault::Unknown)).transpose()
     }
 
-    fn named(name: &[u8]) -> Option<Self> {
+    /// As `Content-Encoding` names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The coding with this name, in any case.
+    #[must_use]
+    pub fn named(name: &[u8]) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_slice() {
             b"gzip" | b"x-gzip" => Self::Gzip,
             b"deflate" => Self::Deflate,
@@ -115,6 +142,9 @@ impl Coding {
         })
     }
 }
+
+/// Bytes by which a gzip member or a zstd frame is known.
+const MAGIC: u64 = 4;
 
 /// How far a body may expand.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +182,11 @@ struct Step {
 trait Engine {
     /// Decodes what fits in `out`. A step that neither reads nor writes waits for input.
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, &'static str>;
+
+    /// After the end of a stream: makes ready for another of the same body. False if the format has only one.
+    fn again(&mut self) -> bool {
+        false
+    }
 }
 
 /// Decodes one body.
@@ -162,6 +197,10 @@ pub struct Decoder {
     read: u64,
     written: u64,
     ended: bool,
+    /// Streams begun.
+    streams: u32,
+    /// Where the last of them began.
+    began: u64,
     /// Nothing more can be made of what has come.
     hungry: bool,
     over: Option<DecodeFault>,
@@ -197,6 +236,8 @@ impl Decoder {
             read: 0,
             written: 0,
             ended: false,
+            streams: 1,
+            began: 0,
             hungry: true,
             over: None,
         })
@@ -233,9 +274,15 @@ impl Decoder {
         if let Some(fault) = self.over {
             return Err(fault);
         }
-        while !self.ended {
+        loop {
+            if self.ended {
+                if input.is_empty() {
+                    return Ok(0);
+                }
+                self.go_on()?;
+            }
             let step = self.engine.step(input, &mut self.piece);
-            let step = step.map_err(|what| DecodeFault::Malformed { at: self.read, what })?;
+            let step = step.map_err(|what| self.malformed(what))?;
             *input = input.get(step.read..).unwrap_or_default();
             self.read += step.read as u64;
             self.written += step.written as u64;
@@ -245,18 +292,37 @@ impl Decoder {
                 return Ok(step.written);
             }
             if step.read == 0 && !step.ended {
-                let (at, what) = (self.read, "it leads nowhere");
                 return if input.is_empty() {
                     Ok(0)
                 } else {
-                    Err(DecodeFault::Malformed { at, what })
+                    Err(self.malformed("it leads nowhere"))
                 };
             }
         }
-        if input.is_empty() {
-            Ok(0)
+    }
+
+    /// Something follows the end of a stream.
+    fn go_on(&mut self) -> Result<(), DecodeFault> {
+        let at = self.read;
+        if !self.engine.again() {
+            return Err(DecodeFault::Trailing { at });
+        }
+        if self.streams == MAX_STREAMS {
+            return Err(DecodeFault::Streams { at });
+        }
+        self.streams += 1;
+        self.began = at;
+        self.ended = false;
+        Ok(())
+    }
+
+    /// What does not even begin as another stream is something that follows the end.
+    fn malformed(&self, what: &'static str) -> DecodeFault {
+        let (at, began) = (self.read, self.began);
+        if self.streams > 1 && at - began < MAGIC {
+            DecodeFault::Trailing { at: began }
         } else {
-            Err(DecodeFault::Trailing { at: self.read })
+            DecodeFault::Malformed { at, what }
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Engine, Step};
 /// Largest window, as a power of two in bytes: 8 MiB, which is what a content coding may use (RFC 9659, 3).
 pub(super) const MAX_WINDOW_LOG: u32 = 23;
 
-/// Decodes one frame.
+/// Decodes one frame after the other.
 pub(super) struct Zstd(Decoder<'static>);
 
 impl Zstd {
@@ -20,6 +20,11 @@ impl Zstd {
 }
 
 impl Engine for Zstd {
+    /// The reference decoder begins a frame by itself where one has ended.
+    fn again(&mut self) -> bool {
+        true
+    }
+
     fn step(&mut self, input: &[u8], out: &mut [u8]) -> Result<Step, &'static str> {
         let status = self
             .0

@@ -1,5 +1,7 @@
 //! The lexemes of RFC 8259 as resumable scanners: each goes on where the last chunk ended. Nothing is kept, nothing
-//! is decoded; plain runs are passed eight or thirty-two bytes at a time.
+//! is decoded; plain runs are passed sixteen bytes at a time, or more.
+
+use wide::u8x16;
 
 /// Why a string is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,26 +50,17 @@ pub(super) fn text(chunk: &[u8], at: &mut usize, state: &mut Text, escaped: &mut
     }
 }
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
 /// The place of the next quote, backslash or control byte; the end of the chunk if there is none.
-fn special(chunk: &[u8], from: usize) -> usize {
+#[inline]
+pub(super) fn special(chunk: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(word) = chunk.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        // Per byte, the high bit of `(x - 1) & !x` is set if x is 0, and of `(x - 32) & !x` if x < 32. A borrow can
-        // only spoil bytes after a true hit, and the first hit is all that is asked for.
-        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
-        let quote = zero(word ^ (ONES * 0x22));
-        let backslash = zero(word ^ (ONES * 0x5c));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let hits = (quote | backslash | control) & HIGHS;
+    while let Some(block) = block(chunk, at) {
+        let hits = specials(block).to_bitmask();
         if hits != 0 {
-            return at + hits.trailing_zeros() as usize / 8;
+            return at + hits.trailing_zeros() as usize;
         }
-        at += 8;
-        if at - from == 16 {
+        at += 16;
+        if at - from == 32 {
             at = plain_blocks(chunk, at);
         }
     }
@@ -77,19 +70,34 @@ fn special(chunk: &[u8], from: usize) -> usize {
         .map_or(chunk.len(), |more| at + more)
 }
 
-/// Passes blocks that are plain as a whole; written so that the compiler makes vector code of it.
+/// Passes blocks that are plain as a whole.
 fn plain_blocks(chunk: &[u8], from: usize) -> usize {
     let mut at = from;
-    while let Some(block) = chunk.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-        let marked = block.iter().fold(0_u8, |marked, &byte| {
-            marked | u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-        });
-        if marked != 0 {
+    while let Some(blocks) = chunk.get(at..).and_then(|rest| rest.first_chunk::<64>()) {
+        let (blocks, _) = blocks.as_chunks::<16>();
+        let marked = blocks
+            .iter()
+            .fold(u8x16::default(), |marked, block| marked | specials(u8x16::from(*block)));
+        if marked.to_bitmask() != 0 {
             break;
         }
-        at += 32;
+        at += 64;
     }
     at
+}
+
+#[inline]
+fn block(chunk: &[u8], at: usize) -> Option<u8x16> {
+    chunk.get(at..)?.first_chunk::<16>().copied().map(u8x16::from)
+}
+
+/// Marks quotes, backslashes and control bytes.
+#[inline]
+fn specials(block: u8x16) -> u8x16 {
+    let last_control = u8x16::splat(0x1f);
+    block.simd_eq(u8x16::splat(b'"'))
+        | block.simd_eq(u8x16::splat(b'\\'))
+        | block.max(last_control).simd_eq(last_control)
 }
 
 /// Where in a number (RFC 8259, 6) the next byte stands: after which part.
@@ -148,9 +156,34 @@ pub(super) fn number(chunk: &[u8], at: &mut usize, state: &mut Number) -> Result
     }
 }
 
+/// The end of a number that starts at `from`, if it is short and has no exponent, and its end is in sight.
+#[inline]
+pub(super) fn usual_number(chunk: &[u8], from: usize) -> Option<usize> {
+    let bytes: &[u8; 16] = chunk.get(from..)?.first_chunk()?;
+    let digits = u8x16::from(*bytes) - u8x16::splat(b'0');
+    let digits = digits.min(u8x16::splat(9)).simd_eq(digits).to_bitmask();
+    let run = |at: usize| (digits >> at).trailing_ones() as usize;
+    let mut at = usize::from(bytes.first() == Some(&b'-'));
+    let whole = run(at);
+    if whole == 0 || (whole > 1 && bytes.get(at) == Some(&b'0')) {
+        return None;
+    }
+    at += whole;
+    if bytes.get(at) == Some(&b'.') {
+        let fraction = run(at + 1);
+        if fraction == 0 {
+            return None;
+        }
+        at += 1 + fraction;
+    }
+    match bytes.get(at) {
+        None | Some(b'.' | b'e' | b'E') => None,
+        Some(_) => Some(from + at),
+    }
+}
+
 /// The place of the next byte that is no whitespace. In `lines`, a line feed ends the text and is none.
 pub(super) fn space(chunk: &[u8], from: usize, lines: bool) -> usize {
-    const SPACES: u64 = ONES * 0x20;
     let mut at = from;
     loop {
         match chunk.get(at) {
@@ -159,10 +192,10 @@ pub(super) fn space(chunk: &[u8], from: usize, lines: bool) -> usize {
             _ => return at,
         }
         // Indentation is spaces.
-        while let Some(word) = chunk.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let spaces = (u64::from_le_bytes(*word) ^ SPACES).trailing_zeros() as usize / 8;
+        while let Some(block) = block(chunk, at) {
+            let spaces = block.simd_eq(u8x16::splat(b' ')).to_bitmask().trailing_ones() as usize;
             at += spaces;
-            if spaces < 8 {
+            if spaces < 16 {
                 break;
             }
         }

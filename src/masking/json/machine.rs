@@ -5,6 +5,8 @@ use smallvec::SmallVec;
 use std::fmt;
 
 use super::rows::{Filter, Way};
+use super::sealing::{Pointer, Sealing};
+use super::tolerance::{Tolerance, Tolerated};
 use super::walk::{At, Frame};
 use crate::masking::names::Scratch;
 use crate::masking::paths::{Hits, Trail};
@@ -18,6 +20,9 @@ pub(super) const UNCUT: usize = usize::MAX;
 /// Depth up to which the stack never moves.
 const USUAL_DEPTH: usize = 16;
 
+/// Bytes that a tolerant reader looks through together for some beyond ASCII, to read the others the usual way.
+const PIECE: usize = 1024;
+
 /// How the texts of a body follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::masking) enum Texts {
@@ -25,6 +30,8 @@ pub(in crate::masking) enum Texts {
     One,
     /// One per line; blank lines count for nothing.
     Lines,
+    /// Each after an RS and before an LF (RFC 7464).
+    Sequence,
 }
 
 /// The masker of JSON.
@@ -36,6 +43,8 @@ pub(in crate::masking) enum Texts {
 pub(in crate::masking) struct Machine {
     pub(super) mask: Mask,
     pub(super) lines: bool,
+    /// The texts are a sequence of RFC 7464.
+    pub(super) sequence: bool,
     pub(super) at: At,
     pub(super) stack: Vec<Frame>,
     /// The depth of the value that is being cut, or `UNCUT`. What it holds is read but neither judged nor written.
@@ -53,10 +62,16 @@ pub(in crate::masking) struct Machine {
     pub(super) trail: Trail,
     /// Boxed: few answers have rows.
     pub(super) filter: Option<Box<Filter>>,
+    /// The value that is being hashed or encrypted.
+    pub(super) sealing: Option<Box<Sealing>>,
+    /// The way here, if something is to be encrypted on it.
+    pub(super) pointer: Option<Box<Pointer>>,
     scratch: Scratch,
     hits: Hits,
     pub(super) tally: SmallVec<[u32; 8]>,
     carry: Carry,
+    /// If what is not quite JSON is taken, too. Boxed: few modules ask for it.
+    pub(super) tolerance: Option<Box<Tolerance>>,
     /// Bytes of the body before the chunk at hand.
     pub(super) offset: u64,
     over: Option<Unmaskable>,
@@ -72,9 +87,13 @@ impl fmt::Debug for Machine {
     }
 }
 
-/// What happens to one value, the strictest last.
+/// What happens to one value, the strictest last: a hash says which values are one, an envelope opens to who has the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cut {
+    /// Puts the value's hash.
+    Hash(u16),
+    /// Puts the value's envelope.
+    Encrypt(u16),
     /// Puts the literal of this class.
     Redact(u16),
     Null,
@@ -126,8 +145,10 @@ impl Machine {
         Self {
             tally: SmallVec::from_elem(0, mask.actions.len()),
             filter: mask.rows.clone().map(|rows| Box::new(Filter::new(rows))),
+            pointer: mask.encrypts().then(Box::default),
             mask,
             lines: texts == Texts::Lines,
+            sequence: texts == Texts::Sequence,
             at: At::Start,
             stack: Vec::with_capacity(USUAL_DEPTH),
             cut: UNCUT,
@@ -137,12 +158,30 @@ impl Machine {
             held: Vec::new(),
             name_at: 0,
             trail: Trail::default(),
+            sealing: None,
             scratch: Scratch::default(),
             hits: Hits::new(),
             carry: Carry::default(),
+            tolerance: None,
             offset: 0,
             over: None,
         }
+    }
+
+    /// The same, which takes what is not quite JSON, too.
+    pub(in crate::masking) fn tolerant(mask: Mask, texts: Texts) -> Self {
+        Self {
+            tolerance: Some(Box::default()),
+            ..Self::new(mask, texts)
+        }
+    }
+
+    /// How often what was tolerated so far.
+    pub(in crate::masking) fn tolerated(&self) -> Tolerated {
+        self.tolerance
+            .as_ref()
+            .map(|tolerance| tolerance.tolerated)
+            .unwrap_or_default()
     }
 
     /// Reads a chunk and appends to `out` what the caller may see of it.
@@ -153,7 +192,11 @@ impl Machine {
         if let Some(over) = self.over {
             return Err(over);
         }
-        self.decode(chunk, out).inspect_err(|fault| self.end(*fault))
+        let read = match self.tolerance {
+            None => self.decode(chunk, out),
+            Some(_) => self.decode_tolerant(chunk, out),
+        };
+        read.inspect_err(|fault| self.end(*fault))
     }
 
     /// Says that the body has ended.
@@ -171,7 +214,9 @@ impl Machine {
         let expected = "the end of the body";
         let (result, over) = match self.at {
             _ if !self.carry.is_empty() => (false, Unmaskable::Incomplete { at }),
-            At::Start if !self.lines => (false, Unmaskable::Empty { at }),
+            // Without its LF a text may have been cut short, and a number would not show it.
+            At::End | At::Number(_) if self.sequence => (false, Unmaskable::Incomplete { at }),
+            At::Start if !self.lines && !self.sequence => (false, Unmaskable::Empty { at }),
             At::Start | At::End => (true, Unmaskable::Unexpected { at, expected }),
             At::Number(number) if self.stack.is_empty() && number.is_whole() => {
                 (true, Unmaskable::Unexpected { at, expected })
@@ -196,12 +241,16 @@ impl Machine {
     /// Memory that holds bytes back, in bytes.
     #[cfg(test)]
     pub(in crate::masking) fn held(&self) -> usize {
-        self.held.capacity() + self.filter.as_ref().map_or(0, |filter| filter.held())
+        self.held.capacity()
+            + self.filter.as_ref().map_or(0, |filter| filter.held())
+            + self.sealing.as_ref().map_or(0, |sealing| sealing.held())
+            + self.pointer.as_ref().map_or(0, |pointer| pointer.held())
     }
 
     fn end(&mut self, fault: Unmaskable) {
         self.over = Some(fault);
         self.held = Vec::new();
+        self.sealing = None;
         if let Some(before) = self.filter.as_ref().and_then(|filter| filter.tally_before()) {
             self.tally.clone_from(before);
         }
@@ -226,6 +275,18 @@ impl Machine {
         }
     }
 
+    /// Lets all bytes through: where they may stand is the grammar's to say.
+    fn decode_tolerant(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
+        let size = if chunk.is_ascii() { chunk.len() } else { PIECE };
+        for piece in chunk.chunks(size.max(1)) {
+            if let Some(tolerance) = &mut self.tolerance {
+                tolerance.plain = piece.is_ascii();
+            }
+            self.run(piece, out)?;
+        }
+        Ok(())
+    }
+
     fn run(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Unmaskable> {
         out.reserve(chunk.len());
         let mut cursor = Cursor {
@@ -247,11 +308,12 @@ impl Machine {
         } else {
             cursor.write_to(cursor.at);
         }
+        // What is wrong with a value's bytes is that first, whatever comes after them.
+        let walked = self.collect_sealing(&cursor).and(walked);
         self.offset += cursor.at as u64;
         match &mut self.filter {
             None => walked,
-            // A row that is too long is that first, whatever comes after its longest.
-            Some(filter) => filter.set_aside(&mut cursor).and(walked),
+            Some(filter) => first(filter.set_aside(&mut cursor), walked),
         }
     }
 
@@ -302,9 +364,13 @@ impl Machine {
     }
 
     /// Writes what stands in place of the value that starts here, and cuts that.
-    pub(super) fn write_replacement(&mut self, cursor: &mut Cursor<'_>, cut: Cut) {
+    pub(super) fn write_replacement(&mut self, cursor: &mut Cursor<'_>, cut: Cut) -> Result<(), Unmaskable> {
         cursor.write_to(cursor.at);
         let literal = match cut {
+            Cut::Hash(class) | Cut::Encrypt(class) => {
+                self.start_sealing(cursor, class)?;
+                ""
+            }
             Cut::Redact(class) => match self.mask.actions.get(usize::from(class)) {
                 Some(Some(Action::Redact(literal))) => literal,
                 _ => "null",
@@ -313,6 +379,7 @@ impl Machine {
         };
         cursor.out.extend_from_slice(literal.as_bytes());
         self.begin_cut();
+        Ok(())
     }
 
     fn begin_cut(&mut self) {
@@ -323,11 +390,17 @@ impl Machine {
     /// More than a value ends at the cursor.
     pub(super) fn end_more(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
         if self.cut == self.stack.len() {
-            self.cut = UNCUT;
-            cursor.keep = cursor.at;
-            self.ends = self.row_depth();
+            self.end_sealing(cursor)?;
+            self.end_cut(cursor);
         }
         self.end_row(cursor)
+    }
+
+    /// What is being cut ends at the cursor.
+    pub(super) fn end_cut(&mut self, cursor: &mut Cursor<'_>) {
+        self.cut = UNCUT;
+        cursor.keep = cursor.at;
+        self.ends = self.row_depth();
     }
 
     /// Acts on the member whose name, closing quote included, has just been read.
@@ -342,6 +415,9 @@ impl Machine {
             self.held.get(self.name_at..self.held.len() - 1)
         };
         let raw = raw.unwrap_or_default();
+        if let Some(pointer) = &mut self.pointer {
+            pointer.member(raw);
+        }
         let selectors = &self.mask.selectors;
         let found = selectors.find(raw, escaped, &mut self.scratch);
         self.hits.clear();
@@ -396,6 +472,8 @@ impl Machine {
             let cut = match self.mask.actions.get(usize::from(class)) {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Cut::Redact(class),
+                Some(Some(Action::Hash(_))) => Cut::Hash(class),
+                Some(Some(Action::Encrypt(_))) => Cut::Encrypt(class),
                 Some(Some(Action::Null)) => Cut::Null,
                 Some(Some(Action::Remove)) | None => Cut::Remove,
             };
@@ -405,5 +483,13 @@ impl Machine {
             }
         }
         strictest
+    }
+}
+
+/// Of two faults the one that comes first in the body.
+fn first(one: Result<(), Unmaskable>, other: Result<(), Unmaskable>) -> Result<(), Unmaskable> {
+    match (one, other) {
+        (Err(one), Err(other)) if other.offset() < one.offset() => Err(other),
+        (one, other) => one.and(other),
     }
 }

@@ -4,8 +4,12 @@
 use super::lexeme::{BadText, Number, Text, number, space, text};
 use super::machine::{Ahead, Cursor, Machine, UNCUT};
 use super::rows::Way;
+use super::tolerance::{BadString, Decides, Deviation};
 use crate::masking::unmaskable::Unmaskable;
 use crate::masking::{MAX_DEPTH, MAX_HELD, MAX_NAME};
+
+/// The record separator, before each text of a sequence.
+const RS: u8 = 0x1e;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) enum At {
 /// An object or array that is open.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
-    array: bool,
+    pub(super) array: bool,
     /// Something in it has been written, so that the next one keeps its comma.
     pub(super) kept: bool,
     /// Some path leads through it.
@@ -48,7 +52,7 @@ pub(super) struct Frame {
 
 impl Frame {
     /// Whether each element has to be looked at.
-    fn watched(self) -> bool {
+    pub(super) fn watched(self) -> bool {
         self.tracked || self.way != Way::Off
     }
 }
@@ -59,6 +63,12 @@ impl Machine {
     /// Reads the chunk to its end. On a fault the cursor stands at the byte that is wrong.
     pub(super) fn walk(&mut self, cursor: &mut Cursor<'_>) -> Step {
         while cursor.at < cursor.chunk.len() {
+            if self.may_stride() {
+                self.stride(cursor);
+                if cursor.at == cursor.chunk.len() {
+                    break;
+                }
+            }
             match self.at {
                 At::Start => self.start(cursor)?,
                 At::Value => self.value(cursor)?,
@@ -109,17 +119,28 @@ impl Machine {
         match self.next_byte(cursor) {
             None => {}
             Some(b'\n') if self.lines => cursor.at += 1,
-            Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
-            Some(_) => {
-                self.mask.selectors.restart(&mut self.trail);
-                self.ahead = self.filter.as_ref().map(|filter| filter.root());
-                self.at = At::Value;
+            Some(RS) if self.sequence => {
+                cursor.at += 1;
+                self.begin();
             }
+            Some(_) if self.sequence => return Err(self.unexpected(cursor, "a record separator")),
+            Some(0xef) if self.here(cursor) == 0 => return Err(Unmaskable::ByteOrderMark { at: 0 }),
+            Some(_) => self.begin(),
         }
         Ok(())
     }
 
+    /// A text comes next.
+    fn begin(&mut self) {
+        self.mask.selectors.restart(&mut self.trail);
+        self.ahead = self.filter.as_ref().map(|filter| filter.root());
+        self.at = At::Value;
+    }
+
     fn end_of_text(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        if self.sequence {
+            return self.end_in_sequence(cursor);
+        }
         match self.next_byte(cursor) {
             None => Ok(()),
             Some(b'\n') if self.lines => {
@@ -129,6 +150,20 @@ impl Machine {
             }
             Some(_) if self.lines => Err(self.unexpected(cursor, "the end of the line")),
             Some(_) => Err(self.unexpected(cursor, "the end of the body")),
+        }
+    }
+
+    /// A text of a sequence is whole once an LF follows it: a number that was cut short is a number too (RFC 7464, 2.4).
+    fn end_in_sequence(&mut self, cursor: &mut Cursor<'_>) -> Step {
+        cursor.at = space(cursor.chunk, cursor.at, true);
+        match cursor.peek() {
+            None => Ok(()),
+            Some(b'\n') => {
+                cursor.at += 1;
+                self.at = At::Start;
+                Ok(())
+            }
+            Some(_) => Err(self.unexpected(cursor, "a line feed")),
         }
     }
 
@@ -143,7 +178,7 @@ impl Machine {
                 way
             }
             Some(Ahead::Replace(cut)) => {
-                self.write_replacement(cursor, cut);
+                self.write_replacement(cursor, cut)?;
                 Way::Off
             }
         };
@@ -158,17 +193,41 @@ impl Machine {
                 cursor.at += 1;
                 return self.number(cursor, Number::start(byte));
             }
+            b']' if self.ends_after_comma() => return self.close(cursor),
             b't' => b"rue",
             b'f' => b"alse",
             b'n' => b"ull",
-            _ => return Err(self.unexpected(cursor, "a value")),
+            other => match self
+                .tolerance
+                .as_mut()
+                .and_then(|tolerance| tolerance.number_start(other))
+            {
+                Some(part) => {
+                    cursor.at += 1;
+                    return self.number(cursor, part);
+                }
+                None => return Err(self.unexpected(cursor, "a value")),
+            },
         };
         cursor.at += 1;
         self.literal(cursor, literal)
     }
 
+    /// Whether a container may end after a comma, which is counted.
+    fn tolerates_comma(&mut self) -> bool {
+        if let Some(tolerance) = &mut self.tolerance {
+            tolerance.count(Deviation::TrailingComma, 1);
+        }
+        self.tolerance.is_some()
+    }
+
+    /// Whether a bracket in place of a value ends an array. One that is empty ends elsewhere: this one has had a comma.
+    fn ends_after_comma(&mut self) -> bool {
+        self.stack.last().is_some_and(|frame| frame.array) && self.tolerates_comma()
+    }
+
     fn text(&mut self, cursor: &mut Cursor<'_>, mut part: Text) -> Step {
-        if self.string(cursor, &mut part, &mut false)? {
+        if self.string(cursor, &mut part, &mut false, false)? {
             return self.value_ends(cursor);
         }
         self.at = At::Text(part);
@@ -176,15 +235,36 @@ impl Machine {
     }
 
     #[inline]
-    fn string(&self, cursor: &mut Cursor<'_>, part: &mut Text, escaped: &mut bool) -> Result<bool, Unmaskable> {
-        text(cursor.chunk, &mut cursor.at, part, escaped).map_err(|fault| match fault {
-            BadText::Control => Unmaskable::Control { at: self.here(cursor) },
-            BadText::Escape => Unmaskable::Escape { at: self.here(cursor) },
+    fn string(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        part: &mut Text,
+        escaped: &mut bool,
+        is_name: bool,
+    ) -> Result<bool, Unmaskable> {
+        let decides = match is_name {
+            true => Decides::Name,
+            false if self.row_depth() != UNCUT => Decides::Row,
+            false => Decides::Nothing,
+        };
+        let read = match &mut self.tolerance {
+            None => text(cursor.chunk, &mut cursor.at, part, escaped).map_err(BadString::Text),
+            Some(tolerance) => tolerance.text(cursor.chunk, &mut cursor.at, part, escaped, decides),
+        };
+        let at = self.here(cursor);
+        read.map_err(|fault| match fault {
+            BadString::Text(BadText::Control) => Unmaskable::Control { at },
+            BadString::Text(BadText::Escape) => Unmaskable::Escape { at },
+            BadString::Charset => Unmaskable::Charset { at },
         })
     }
 
     fn number(&mut self, cursor: &mut Cursor<'_>, mut part: Number) -> Step {
-        match number(cursor.chunk, &mut cursor.at, &mut part) {
+        let read = match &mut self.tolerance {
+            None => number(cursor.chunk, &mut cursor.at, &mut part),
+            Some(tolerance) => tolerance.number(cursor.chunk, &mut cursor.at, &mut part),
+        };
+        match read {
             Ok(true) => self.value_ends(cursor),
             Ok(false) => {
                 self.at = At::Number(part);
@@ -225,7 +305,9 @@ impl Machine {
             return Err(Unmaskable::TooDeep { at: self.here(cursor) });
         }
         let visible = self.cut == UNCUT;
-        let tracked = visible && self.stack.last().is_none_or(|outer| outer.tracked) && self.trail.enter();
+        let tracked = visible
+            && self.stack.last().is_none_or(|outer| outer.tracked)
+            && self.mask.selectors.enter(&mut self.trail);
         let frame = Frame {
             array,
             kept: false,
@@ -233,6 +315,9 @@ impl Machine {
             way,
         };
         self.stack.push(frame);
+        if visible && let Some(pointer) = &mut self.pointer {
+            pointer.enter();
+        }
         if way == Way::Leads
             && let Some(filter) = &mut self.filter
         {
@@ -253,6 +338,9 @@ impl Machine {
     fn close(&mut self, cursor: &mut Cursor<'_>) -> Step {
         if self.stack.pop().is_some_and(|frame| frame.tracked) {
             self.trail.leave();
+        }
+        if let Some(pointer) = &mut self.pointer {
+            pointer.leave(self.stack.len());
         }
         cursor.at += 1;
         self.value_ends(cursor)
@@ -314,7 +402,7 @@ impl Machine {
                 }
                 self.name(cursor, Text::Plain, false)
             }
-            Some(b'}') if first => {
+            Some(b'}') if first || self.tolerates_comma() => {
                 self.release(cursor);
                 self.close(cursor)
             }
@@ -324,7 +412,7 @@ impl Machine {
     }
 
     fn name(&mut self, cursor: &mut Cursor<'_>, mut part: Text, mut escaped: bool) -> Step {
-        let closed = self.string(cursor, &mut part, &mut escaped);
+        let closed = self.string(cursor, &mut part, &mut escaped, true);
         if self.holding {
             let length = self.held_back(cursor) - self.name_at - usize::from(closed == Ok(true));
             if length > MAX_NAME {
@@ -360,7 +448,7 @@ impl Machine {
     fn element(&mut self, cursor: &mut Cursor<'_>, first: bool) -> Step {
         match self.next_held_byte(cursor)? {
             None => {}
-            Some(b']') if first => {
+            Some(b']') if first || self.tolerates_comma() => {
                 self.release(cursor);
                 return self.close(cursor);
             }

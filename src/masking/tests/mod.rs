@@ -1,14 +1,24 @@
 //! Tests of masking as a whole. Every case runs whole, cut at every byte into two chunks, and byte by byte.
 
 mod cases;
+mod csv;
+mod documents;
+mod envelopes;
 mod hostile;
+mod lenient;
 mod properties;
 mod rows;
+mod sealed;
+mod sequence;
 mod syntax;
+mod tables;
+mod tags;
+mod tolerant;
+mod xml;
 
 use std::sync::Arc;
 
-use super::{Action, ClassId, FieldRule, Format, Mask, Masker, Selectors, Unmaskable};
+use super::{Action, ClassId, FieldRule, Format, Mask, Masker, Selectors, Tolerated, Unmaskable};
 
 /// What came out, what was counted, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +26,12 @@ pub(super) struct Masked {
     pub(super) out: Vec<u8>,
     pub(super) tally: Vec<u32>,
     pub(super) dropped: u32,
+    pub(super) tolerated: Tolerated,
     pub(super) end: Result<(), Unmaskable>,
 }
 
-/// One rule per line: `CLASS names and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
-/// (`x`) and visible (`v`) say what happens to it.
+/// One rule per line: `CLASS names, |columns and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
+/// (`x`), `h`ash, `e`ncrypt and visible (`v`) say what happens to it.
 pub(super) fn mask(rules: &str) -> Mask {
     let mut actions = Vec::new();
     let mut compiled = Vec::new();
@@ -31,14 +42,17 @@ pub(super) fn mask(rules: &str) -> Mask {
         .enumerate()
     {
         let (class, words) = line.split_once(' ').unwrap();
-        let (paths, names) = words
+        let (paths, names): (Vec<_>, Vec<_>) = words
             .split(' ')
             .map(str::to_owned)
             .partition(|word: &String| word.starts_with('/'));
+        let (columns, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|word| word.starts_with('|'));
         actions.push(match class.to_ascii_lowercase().as_str() {
             "r" => Some(Action::Remove),
             "n" => Some(Action::Null),
             "x" => Some(Action::Redact("\"[REDACTED]\"".into())),
+            "h" => Some(Action::Hash(sealed::key())),
+            "e" => Some(Action::Encrypt(sealed::key())),
             "v" => None,
             other => panic!("{other}"),
         });
@@ -46,19 +60,26 @@ pub(super) fn mask(rules: &str) -> Mask {
         compiled.push(FieldRule {
             class: ClassId(u16::try_from(at).unwrap()),
             names,
+            columns: columns.iter().map(|column| column.replace('|', "")).collect(),
             exact,
             paths,
         });
     }
+    let encrypts = actions.iter().any(|action| matches!(action, Some(Action::Encrypt(_))));
     Mask {
         selectors: Arc::new(Selectors::compile(&compiled).unwrap()),
         actions: actions.into(),
         rows: None,
+        route: encrypts.then(|| "/api/accounts".into()),
     }
 }
 
 pub(super) fn run<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Item = &'c [u8]>) -> Masked {
-    let mut masker = Masker::new(mask.clone(), format);
+    feed(Masker::new(mask.clone(), format), chunks)
+}
+
+/// Feeds all of a body.
+pub(super) fn feed<'c>(mut masker: Masker, chunks: impl IntoIterator<Item = &'c [u8]>) -> Masked {
     let mut out = Vec::new();
     let mut end = Ok(());
     for chunk in chunks {
@@ -77,33 +98,31 @@ pub(super) fn run<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Ite
         out,
         tally: masker.tally().to_vec(),
         dropped: masker.dropped(),
+        tolerated: masker.tolerated(),
         end,
     }
 }
 
 /// Runs a case in every chunking and holds that they agree.
 pub(super) fn run_all_ways(mask: &Mask, format: Format, input: &[u8]) -> Masked {
-    let whole = run(mask, format, [input]);
+    feed_all_ways(|| Masker::new(mask.clone(), format), input)
+}
+
+/// Feeds a body in every chunking and holds that they agree.
+pub(super) fn feed_all_ways(masker: impl Fn() -> Masker, input: &[u8]) -> Masked {
+    let whole = feed(masker(), [input]);
     for place in 0..=input.len() {
         let (a, b) = input.split_at(place);
         assert_eq!(
-            run(mask, format, [a, b]),
+            feed(masker(), [a, b]),
             whole,
             "cut at {place}: {}",
             input.escape_ascii()
         );
     }
-    assert_eq!(
-        run(mask, format, input.chunks(1)),
-        whole,
-        "byte by byte: {}",
-        input.escape_ascii()
-    );
-    assert_eq!(
-        run(mask, format, input.chunks(3)),
-        whole,
-        "by threes: {}",
-        input.escape_ascii()
-    );
+    for size in [1, 3] {
+        let chunked = feed(masker(), input.chunks(size));
+        assert_eq!(chunked, whole, "by {size} bytes: {}", input.escape_ascii());
+    }
     whole
 }

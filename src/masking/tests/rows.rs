@@ -29,7 +29,7 @@ impl RowJudge for Simple {
     }
 }
 
-fn with_rows(rules: &str, at: &str) -> Mask {
+pub(super) fn with_rows(rules: &str, at: &str) -> Mask {
     Mask {
         rows: Some(Rows {
             at: Arc::new(RowPath::parse(at).unwrap()),

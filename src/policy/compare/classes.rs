@@ -1,12 +1,13 @@
 //! What is classified, how it is masked, and who sees it: class by class of the same name.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Effect, Kind, difference, list, role, role_names};
-use crate::masking::fold;
+use crate::masking::{fold, trim};
 use crate::policy::matrix::{Sight, sight};
-use crate::policy::parts::FieldClass;
+use crate::policy::parts::{FieldClass, MaskAction};
 use crate::policy::{CompiledClass, CompiledRole, Policy};
 
 /// A class of one policy, and where it applies.
@@ -55,12 +56,15 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     let FieldClass {
         name: _,
         names,
+        columns,
         paths,
         exact,
         headers,
         visible_to,
         never_to: _,
         mask,
+        redact_as,
+        key,
         modules: _,
         origin: _,
     } = &after.class.class;
@@ -77,9 +81,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     } else {
         (folded(&old.names), folded(names))
     };
+    let trimmed = |names: &[String]| -> Vec<String> { names.iter().map(|name| trim(name).to_owned()).collect() };
+    let (old_columns, new_columns) = (trimmed(&old.columns), trimmed(columns));
+    let (old_columns, new_columns) = if old.exact || *exact {
+        (old_columns, new_columns)
+    } else {
+        (folded(&old_columns), folded(&new_columns))
+    };
     let (old_headers, new_headers) = (folded(&old.headers), folded(headers));
     for (what, before, after) in [
         ("field", &old_names, &new_names),
+        ("column", &old_columns, &new_columns),
         ("path", &old.paths, paths),
         ("header", &old_headers, &new_headers),
     ] {
@@ -91,6 +103,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             say(Effect::Widens, format!("{what} {} is no longer in it", list(&removed)));
         }
     }
+    match (old.is_columnless(), after.class.class.is_columnless()) {
+        (true, false) => say(
+            Effect::Widens,
+            "no longer keeps CSV from those who may not see it".into(),
+        ),
+        (false, true) => say(
+            Effect::Narrows,
+            "keeps CSV from those who may not see it: no column is in it".into(),
+        ),
+        _ => {}
+    }
     let texts = |scopes: &[Arc<str>]| -> Vec<String> { scopes.iter().map(ToString::to_string).collect() };
     let (old_scopes, new_scopes) = (texts(&old.visible_to), texts(visible_to));
     let (added, removed) = difference(&old_scopes, &new_scopes);
@@ -100,16 +123,17 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
     if !removed.is_empty() {
         say(Effect::Narrows, format!("is no longer visible to {}", list(&removed)));
     }
-    match mask.cmp(&old.mask) {
-        std::cmp::Ordering::Less => say(
-            Effect::Widens,
-            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
-        ),
-        std::cmp::Ordering::Greater => say(
-            Effect::Narrows,
-            format!("`{}` in place of `{}`", mask.word(), old.mask.word()),
-        ),
-        std::cmp::Ordering::Equal => {}
+    if let Some(effect) = remasked(old.mask, *mask) {
+        say(effect, format!("`{}` in place of `{}`", mask.word(), old.mask.word()));
+    }
+    if *redact_as != old.redact_as {
+        say(
+            Effect::Neutral,
+            "another text stands in place of a redacted value".into(),
+        );
+    }
+    if key.is_some() && old.key.is_some() && *key != old.key {
+        say(Effect::Widens, "another key hashes or encrypts it".into());
     }
     let (was, is) = (before.modules(), after.modules());
     let both = common_modules(before.policy, after.policy);
@@ -127,6 +151,18 @@ fn definition(before: &Applied<'_>, after: &Applied<'_>, found: &mut Vec<Change>
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             say(effect, format!("{text} {}", list(&names)));
         }
+    }
+}
+
+/// What another mask does. Who has the key reads what is encrypted, and can try out what is hashed; who has not sees of a hash
+/// what is equal. So nothing can be said of the one in place of the other.
+fn remasked(old: MaskAction, new: MaskAction) -> Option<Effect> {
+    let keyed = |mask| matches!(mask, MaskAction::Hash | MaskAction::Encrypt);
+    match new.cmp(&old) {
+        Ordering::Equal => None,
+        Ordering::Greater if keyed(old) && keyed(new) => Some(Effect::Widens),
+        Ordering::Greater => Some(Effect::Narrows),
+        Ordering::Less => Some(Effect::Widens),
     }
 }
 

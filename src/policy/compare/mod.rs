@@ -2,7 +2,7 @@
 //!
 //! [`routes`] asks both policies for the rule at every path that either of them tells apart ([`probes`]), and compares what
 //! each role may do there. [`roles`] compares what keeps roles out, [`classes`] what is masked, [`mod@issuers`] whose tokens
-//! are believed.
+//! are believed, [`pages`] what browsers are told.
 //!
 //! A caller with several roles may do what one of them grants and none of them forbids. So nobody gains anything unless
 //! some role alone gains a grant, or loses a restriction; both are compared, and combinations need not be tried.
@@ -12,6 +12,7 @@
 
 mod classes;
 mod issuers;
+mod pages;
 mod probes;
 mod roles;
 mod routes;
@@ -49,6 +50,8 @@ pub enum Kind {
     Identity,
     /// Addresses that are admitted.
     Source,
+    /// Web pages that may ask.
+    Page,
     /// Roles, and what keeps them out.
     Role,
     /// Who may ask.
@@ -120,6 +123,7 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         closed: _,
         forward_as,
         allow_from,
+        cors,
     } = new;
     if let Some((effect, text)) = ranges(old.allow_from.as_deref(), allow_from.as_deref()) {
         changes.push(Change::new(
@@ -128,6 +132,7 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
             format!("`allow_from` of everyone {text}"),
         ));
     }
+    pages::compare(old.cors.as_ref(), cors.as_ref(), changes);
     if old.forward_as != *forward_as {
         changes.push(Change::new(
             Effect::Widens,

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::probes::{MAX_PROBES, probes};
 use super::{Change, Effect, Kind, difference, list, role, role_names};
 use crate::call::Call;
+use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
-use crate::policy::parts::{Idempotency, Jurisdiction, Module, Route, Unmaskable};
+use crate::policy::parts::{DryRun, Idempotency, Jurisdiction, Module, Route, Unmaskable};
 use crate::policy::{CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 
 /// The rule that one policy has for a path and a method.
@@ -167,6 +168,7 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         public,
         jurisdiction: _,
         idempotency,
+        dry_run,
         // As `conditions` has them; a body is read for them alone.
         when: _,
         reads_body: _,
@@ -207,6 +209,9 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         changes.push(asks(effect, "its condition is another".into()));
     }
     for (effect, text) in keys(before.route.idempotency.as_ref(), idempotency.as_ref()) {
+        changes.push(asks(effect, text));
+    }
+    for (effect, text) in bodies(before.route.dry_run.as_deref(), dry_run.as_deref()) {
         changes.push(asks(effect, text));
     }
     if moved {
@@ -301,6 +306,34 @@ fn jurisdictions(before: &Rule<'_>, after: &Rule<'_>) -> Option<(Effect, String)
     }
 }
 
+/// What the bodies of writes are held against. Nobody can say of two schemas which of them allows more.
+fn bodies(before: Option<&DryRun>, after: Option<&DryRun>) -> Vec<(Effect, String)> {
+    let mut found = Vec::new();
+    let (before, after) = match (before, after) {
+        (None, None) => return found,
+        (None, Some(_)) => return vec![(Effect::Narrows, "holds bodies against a schema".into())],
+        (Some(_), None) => return vec![(Effect::Widens, "holds bodies against no schema any more".into())],
+        (Some(before), Some(after)) => (before, after),
+    };
+    let DryRun {
+        schema,
+        schema_file: _,
+        entries,
+        balances,
+    } = after;
+    if before.schema != *schema {
+        found.push((Effect::Widens, "holds bodies against another schema".into()));
+    }
+    if before.entries != *entries {
+        found.push((Effect::Widens, "asks something else of the entries of a body".into()));
+    }
+    if before.balances != *balances {
+        // It tells what the caller may read anyway.
+        found.push((Effect::Neutral, "tells other balances in a dry run".into()));
+    }
+    found
+}
+
 /// How writes are kept from happening twice.
 fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effect, String)> {
     let mut found = Vec::new();
@@ -366,6 +399,9 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
         path_parameters,
         forward_token,
         unmaskable: Unmaskable { pass_all, pass },
+        compress,
+        tolerant_json,
+        dialect: Dialect { delimiter, charset },
         routes: _,
         // Compared at each route.
         mode: _,
@@ -395,12 +431,45 @@ fn settings(before: &Module, after: &Module) -> impl Iterator<Item = (Effect, St
             _ => {}
         }
     }
+    // Who sees what is the same; more answers can be masked, or fewer.
+    match (before.tolerant_json, *tolerant_json) {
+        (false, true) => found.push((Effect::Neutral, "masks JSON that is not quite JSON, too".to_owned())),
+        (true, false) => found.push((
+            Effect::Neutral,
+            "no longer masks JSON that is not quite JSON".to_owned(),
+        )),
+        _ => {}
+    }
+    // What was refused may be read now, and names be found or not.
+    let was = before.dialect;
+    for (what, was, is) in [
+        ("the delimiter of CSV", was.delimiter.word(), delimiter.word()),
+        ("the charset of text", was.charset.name(), charset.name()),
+    ] {
+        if was != is {
+            found.push((Effect::Widens, format!("{what} is `{is}` in place of `{was}`")));
+        }
+    }
     let (added, removed) = difference(&before.unmaskable.pass, pass);
     if !added.is_empty() {
         found.push((Effect::Widens, format!("{} passes unmasked", list(&added))));
     }
     if !removed.is_empty() {
         found.push((Effect::Narrows, format!("{} no longer passes unmasked", list(&removed))));
+    }
+    if before.compress != *compress {
+        // How long a compressed answer is tells of what is in it.
+        let widens = compress.iter().any(|coding| !before.compress.contains(coding));
+        let effect = if widens { Effect::Widens } else { Effect::Narrows };
+        let names: Vec<&str> = compress.iter().map(|coding| coding.name()).collect();
+        found.push(match names.as_slice() {
+            [] => (Effect::Narrows, "answers are no longer compressed".to_owned()),
+            _ if compress.len() == before.compress.len() && !widens => (
+                Effect::Neutral,
+                format!("answers are compressed with {}, in this order", names.join(", ")),
+            ),
+            _ => (effect, format!("answers are compressed with {}", names.join(", "))),
+        });
     }
     found.into_iter()
 }

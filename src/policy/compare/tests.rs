@@ -61,6 +61,12 @@ fields:
     visible_to: [accounts:write, audit:read]
     modules: [accounts, audit]
 allow_from: [10.0.0.0/8, 192.168.0.0/16]
+cors:
+  origins: [https://portal.example, "https://*.city.example"]
+  methods: [GET, POST]
+  headers: [Authorization]
+  expose: [X-Request-Id]
+  max_age: 10m
 "#;
 
 /// What is replaced by what.
@@ -150,6 +156,60 @@ const EDITS: &[(&str, &[Edit])] = &[
         &[("allow_from: [10.0.0.0/8, 192.168.0.0/16]\n", "")],
     ),
     (
+        "another page",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://other.example, ",
+        )],
+    ),
+    (
+        "a page that a wildcard lets in already",
+        &[(
+            "[https://portal.example, ",
+            "[https://portal.example, https://a.city.example, ",
+        )],
+    ),
+    (
+        "one page in place of many",
+        &[("\"https://*.city.example\"", "https://a.city.example")],
+    ),
+    (
+        "many pages in place of one",
+        &[("https://portal.example", "\"https://*.portal.example\"")],
+    ),
+    (
+        "pages may do more",
+        &[
+            (
+                "  methods: [GET, POST]\n  headers: [Authorization]",
+                "  methods: [GET, POST, PUT]\n  headers: [authorization, X-Other]",
+            ),
+            ("[X-Request-Id]", "[X-Request-Id, ETag]"),
+        ],
+    ),
+    (
+        "pages may do less",
+        &[
+            ("  methods: [GET, POST]\n  headers: [Authorization]", "  methods: [GET]"),
+            ("  expose: [X-Request-Id]\n", ""),
+            ("max_age: 10m", "max_age: 5m"),
+        ],
+    ),
+    (
+        "pages with credentials",
+        &[
+            (", \"https://*.city.example\"]", "]"),
+            ("  max_age: 10m", "  credentials: true\n  max_age: 10m"),
+        ],
+    ),
+    (
+        "no pages",
+        &[(
+            "cors:\n  origins: [https://portal.example, \"https://*.city.example\"]\n  methods: [GET, POST]\n  headers: [Authorization]\n  expose: [X-Request-Id]\n  max_age: 10m\n",
+            "",
+        )],
+    ),
+    (
         "a route more",
         &[(
             "      - { path: /help,",
@@ -229,6 +289,13 @@ const EDITS: &[(&str, &[Edit])] = &[
         )],
     ),
     (
+        "a schema",
+        &[(
+            "        idempotency: {",
+            "        dry_run: { schema: one.json, entries: /e, account: /a, amount: /m }\n        idempotency: {",
+        )],
+    ),
+    (
         "a wait for the first request",
         &[("on_duplicate: conflict }", "on_duplicate: conflict, wait: 2s }")],
     ),
@@ -255,11 +322,43 @@ const EDITS: &[(&str, &[Edit])] = &[
         &[("unmaskable: [application/pdf]", "unmaskable: pass")],
     ),
     (
+        "JSON that is not quite JSON is masked, too",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    json: tolerant",
+        )],
+    ),
+    (
         "the backend gets the token",
         &[(
             "    unmaskable: [application/pdf]",
             "    forward_token: true\n    path_parameters: allow",
         )],
+    ),
+    (
+        "answers are compressed",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    compress: [zstd, gzip]",
+        )],
+    ),
+    (
+        "another charset and delimiter",
+        &[(
+            "    unmaskable: [application/pdf]",
+            "    unmaskable: [application/pdf]\n    csv: { delimiter: \";\" }\n    charset: windows-1252",
+        )],
+    ),
+    (
+        "columns",
+        &[(
+            "    names: [balance]",
+            "    names: [balance]\n    columns: [Saldo, \" IB_AN \"]",
+        )],
+    ),
+    (
+        "a class that had paths alone",
+        &[("    names: [ssn, phone]\n", "    paths: [/ssn]\n")],
     ),
     ("a field less", &[("names: [ssn, phone]", "names: [ssn]")]),
     (
@@ -305,6 +404,17 @@ const EDITS: &[(&str, &[Edit])] = &[
     ),
     ("a stronger mask", &[("mask: redact", "mask: remove")]),
     (
+        "another text for what is redacted",
+        &[("mask: redact", "mask: redact\n    redact_as: withheld")],
+    ),
+    (
+        "a hash in place of a text",
+        &[
+            ("mask: redact", "mask: hash\n    key: k1"),
+            ("fields:\n", "field_keys: { k1: { file: k1.key } }\nfields:\n"),
+        ],
+    ),
+    (
         "other headers for the backend",
         &[("{ X-User: user }", "{ X-User: user, X-Roles: roles }")],
     ),
@@ -317,6 +427,12 @@ fn folder() -> TempDir {
         "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n",
     )
     .unwrap();
+    for (name, byte) in [("k1.key", 1), ("same.key", 1), ("other.key", 2)] {
+        std::fs::write(folder.path().join(name), [byte; 32]).unwrap();
+    }
+    for (name, schema) in [("one.json", "{}"), ("two.json", "{ \"type\": \"object\" }")] {
+        std::fs::write(folder.path().join(name), schema).unwrap();
+    }
     folder
 }
 
@@ -356,6 +472,43 @@ fn every_kind_of_edit_is_seen_as_what_it_is() {
     insta::assert_snapshot!(text);
 }
 
+/// Nobody can say which of two schemas allows more: a change of one may widen, either way.
+#[test]
+fn another_schema_is_a_change_to_be_looked_at() {
+    let with = |rule: &str| {
+        edited(&[(
+            "        idempotency: {",
+            &*format!("        dry_run: {{ {rule} }}\n        idempotency: {{").leak(),
+        )])
+    };
+    let base = "schema: one.json, entries: /e, account: /a, amount: /m";
+    let one = with(base);
+    assert!(compare(&one, &with(base)).is_empty());
+    for (rule, expected) in [
+        (
+            "schema: two.json, entries: /e, account: /a, amount: /m",
+            "holds bodies against another schema",
+        ),
+        (
+            "schema: one.json, entries: /f, account: /a, amount: /m",
+            "asks something else of the entries of a body",
+        ),
+        (
+            "schema: one.json, entries: /e, account: /a, amount: /m, total: \"0\"",
+            "asks something else of the entries of a body",
+        ),
+    ] {
+        let other = with(rule);
+        for changes in [compare(&one, &other), compare(&other, &one)] {
+            let said = said(&changes);
+            assert!(
+                changes.iter().any(|change| change.effect == Effect::Widens) && said.contains(expected),
+                "{said}"
+            );
+        }
+    }
+}
+
 /// What widens in one direction narrows in the other; what cannot be decided widens in both.
 #[test]
 fn back_is_the_other_way_round() {
@@ -367,6 +520,49 @@ fn back_is_the_other_way_round() {
         let widens = back.iter().any(|change| change.effect == Effect::Widens);
         assert!(!narrows || widens, "{name}: {}", said(&back));
         assert_eq!(there.is_empty(), back.is_empty(), "{name}");
+    }
+}
+
+/// Of a hash and an envelope neither says less than the other, and another secret under the same name is another key.
+#[test]
+fn keys_are_compared_by_what_is_in_their_files() {
+    let masked = |mask: &str, file: &str| {
+        let text = BASE.replace("mask: redact", &format!("mask: {mask}\n    key: k1"));
+        policy(&text.replace(
+            "fields:\n",
+            &format!("field_keys: {{ k1: {{ file: {file} }} }}\nfields:\n"),
+        ))
+    };
+    let base = masked("hash", "k1.key");
+    for (other, there, back) in [
+        (masked("hash", "same.key"), "", ""),
+        (
+            masked("hash", "other.key"),
+            "another key hashes or encrypts it",
+            "another key hashes or encrypts it",
+        ),
+        (
+            masked("encrypt", "k1.key"),
+            "`encrypt` in place of `hash`",
+            "`hash` in place of `encrypt`",
+        ),
+    ] {
+        for (changes, text) in [(compare(&base, &other), there), (compare(&other, &base), back)] {
+            let texts: Vec<&str> = changes.iter().map(|change| change.text.as_str()).collect();
+            assert_eq!(
+                texts,
+                [text]
+                    .iter()
+                    .copied()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+            );
+            assert!(
+                changes.iter().all(|change| change.effect == Effect::Widens),
+                "{}",
+                said(&changes)
+            );
+        }
     }
 }
 

@@ -92,7 +92,7 @@ pub enum Failure {
     #[error("the text is no {0}")]
     Unreadable(&'static str),
     /// The body is no JSON, or has two readings.
-    #[error("it is no JSON, is nested too deeply, or gives a member twice")]
+    #[error("it is no JSON, is too large or nested too deeply, or gives a member twice")]
     NoJson,
     /// There is no caller, no row.
     #[error("there is none")]

@@ -125,7 +125,7 @@ impl<'r> Pending<'r> {
         let body = match (when.condition.reads_body(), body) {
             (false, _) => None,
             (true, None) => return Ok(false),
-            (true, Some(bytes)) => json::read(bytes, json::MAX_BODY_DEPTH),
+            (true, Some(bytes)) => json::read_within(bytes, json::MAX_BODY_DEPTH, json::MAX_BODY_VALUES),
         };
         let policy = &self.permit.policy;
         let facts = Facts {

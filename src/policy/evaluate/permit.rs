@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{Denial, Place};
 use crate::call::Call;
-use crate::masking::{Mask, fold};
+use crate::masking::{Action, Mask, fold};
 use crate::policy::parts::{Module, Origin, Route};
 use crate::policy::{Actions, Authority, CompiledModule, PathPattern, Policy, RouteFacts};
 use crate::reason::Reason;
@@ -30,6 +30,7 @@ static NO_ROUTE: LazyLock<Route> = LazyLock::new(|| Route {
     when: None,
     reads_body: false,
     idempotency: None,
+    dry_run: None,
     mode: None,
     rows: None,
     origin: Origin::default(),
@@ -107,7 +108,15 @@ impl Permit {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
             rows,
+            route: self.encrypts_for(module),
         })
+    }
+
+    /// The route that envelopes are bound to, if a class of the module is encrypted for this caller.
+    fn encrypts_for(&self, module: &CompiledModule) -> Option<Arc<str>> {
+        let encrypted = |class: &u16| matches!(self.actions.get(usize::from(*class)), Some(Some(Action::Encrypt(_))));
+        let facts = module.classes.iter().any(encrypted).then(|| self.facts()).flatten()?;
+        Some(Arc::clone(&facts.label))
     }
 
     /// Whether a class is hidden from this caller.

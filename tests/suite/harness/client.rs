@@ -143,6 +143,20 @@ impl Client {
         }
     }
 
+    /// The next chunk of a body in chunks; none at its end.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line()?, 16).ok()?;
+        let mut bytes = vec![0; size];
+        self.reader.read_exact(&mut bytes).ok()?;
+        self.line()?;
+        (size > 0).then_some(bytes)
+    }
+
+    /// Whether what is left of a chunked answer, whose head has been read, comes whole.
+    pub fn read_chunks(&mut self) -> bool {
+        self.chunks(&mut Vec::new()).is_some()
+    }
+
     fn chunks(&mut self, body: &mut Vec<u8>) -> Option<()> {
         loop {
             let size = usize::from_str_radix(&self.line()?, 16).ok()?;

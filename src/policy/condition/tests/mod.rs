@@ -193,7 +193,7 @@ fn a_body_that_was_not_read_is_an_error() {
     assert!(condition.reads_body());
     assert_eq!(
         condition.holds(&facts).unwrap_err().to_string(),
-        "it is no JSON, is nested too deeply, or gives a member twice"
+        "it is no JSON, is too large or nested too deeply, or gives a member twice"
     );
 }
 
