@@ -27,6 +27,7 @@ gcc                                   gcc
 make                                  make
 git                                   git
 /usr/share/postgresql-common/pg_wrapper postgresql
+redis-server                          redis-server
 setpriv                               util-linux
 '
 for_bench='

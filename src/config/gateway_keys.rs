@@ -99,7 +99,7 @@ pub(super) static GATEWAY: Section = Section {
         optional(
             "state",
             Shape::Text(&STATE),
-            "A folder = the embedded store; postgres://… = a store that gateways share. Default: state/.",
+            "A folder = the embedded store; postgres://… or rediss://… = a store that gateways share. Default: state/.",
         ),
         optional(
             "shared_store",
@@ -215,7 +215,7 @@ pub(super) static SHARED_STORE: Section = Section {
         optional(
             "insecure_volatile",
             Shape::Flag,
-            "Takes a server that may forget what it acknowledged: PostgreSQL without `fsync`.",
+            "Takes a server that may forget what it acknowledged: PostgreSQL without `fsync`, Redis without `appendfsync always`.",
         ),
     ],
 };

@@ -53,7 +53,7 @@ pub use policy::{LoadedPolicy, load_policy};
 pub use policy_tests::{Expect, PolicyTest, load_policy_tests};
 pub use problem::{Problem, Severity, render, render_json};
 pub use schema::{gateway_schema, policy_schema};
-pub use state::{Host, Secret, SharedStore, State};
+pub use state::{Host, Secret, ServerKind, SharedStore, State};
 
 /// Reads a duration as the files have it: `250ms 30s 5m 24h 7d`.
 ///

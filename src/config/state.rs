@@ -23,18 +23,29 @@ pub enum State {
     Shared(Box<SharedStore>),
 }
 
-/// A PostgreSQL server whose store several gateways share.
+/// What kind of server it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKind {
+    /// PostgreSQL.
+    PostgreSql,
+    /// Redis.
+    Redis,
+}
+
+/// A server whose store several gateways share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedStore {
+    /// What kind of server it is.
+    pub kind: ServerKind,
     /// Where it listens.
     pub host: Host,
     /// Its port.
     pub port: u16,
-    /// As whom to log in.
+    /// As whom to log in; never absent for PostgreSQL.
     pub user: Option<String>,
     /// The password.
     pub password: Option<Secret>,
-    /// The database's name.
+    /// The database's name; of Redis, its number.
     pub database: String,
     /// Whether the connection is TLS, with the server's certificate verified for its name.
     pub tls: bool,
@@ -51,8 +62,8 @@ pub struct SharedStore {
 pub enum Host {
     /// A DNS name or an IP address, an IPv6 one without its brackets.
     Name(String),
-    /// The folder of a Unix socket.
-    Folder(PathBuf),
+    /// A Unix socket.
+    Socket(PathBuf),
 }
 
 /// A password. It has no text but for whoever asks for it by name.
@@ -76,16 +87,21 @@ impl fmt::Debug for Secret {
 /// Without user and password.
 impl fmt::Display for SharedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (port, database) = (self.port, &self.database);
+        let (kind, port, database) = (self.kind, self.port, &self.database);
         match &self.host {
-            Host::Name(host) if host.contains(':') => write!(f, "PostgreSQL at [{host}]:{port}, database `{database}`"),
-            Host::Name(host) => write!(f, "PostgreSQL at {host}:{port}, database `{database}`"),
-            Host::Folder(folder) => write!(
-                f,
-                "PostgreSQL in {}, port {port}, database `{database}`",
-                folder.display()
-            ),
+            Host::Name(host) if host.contains(':') => write!(f, "{kind} at [{host}]:{port}, database `{database}`"),
+            Host::Name(host) => write!(f, "{kind} at {host}:{port}, database `{database}`"),
+            Host::Socket(file) => write!(f, "{kind} at {}, database `{database}`", file.display()),
         }
+    }
+}
+
+impl fmt::Display for ServerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PostgreSql => "PostgreSQL",
+            Self::Redis => "Redis",
+        })
     }
 }
 
@@ -102,7 +118,7 @@ impl Host {
     /// Whether nobody on a network sees what is said to it.
     fn is_here(&self) -> bool {
         match self {
-            Self::Folder(_) => true,
+            Self::Socket(_) => true,
             Self::Name(name) => name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()),
         }
     }
@@ -195,21 +211,18 @@ struct Wrong {
 }
 
 const POSTGRES: &str = "such as `postgres://tollgate@db.city.example/tollgate?sslmode=require`";
+const REDIS: &str = "such as `rediss://tollgate@redis.city.example/0`";
 
-/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require`.
+/// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=require`, or `rediss://USER:PASSWORD@HOST:PORT/NUMBER`; on a Unix
+/// socket, `postgres://USER@/DATABASE?host=/FOLDER` and `redis:///NUMBER?socket=/FILE`.
 fn url(scheme: &str, rest: &str) -> Result<SharedStore, Wrong> {
-    let (example, port) = match scheme {
-        "postgres" | "postgresql" => (POSTGRES, 5432),
-        "redis" | "rediss" => {
-            return Err(Wrong {
-                message: "is not supported yet: Redis",
-                hint: "name a folder, such as `state/`, or PostgreSQL by `postgres://…`",
-            });
-        }
+    let (kind, example, port) = match scheme {
+        "postgres" | "postgresql" => (ServerKind::PostgreSql, POSTGRES, 5432),
+        "redis" | "rediss" => (ServerKind::Redis, REDIS, 6379),
         _ => {
             return Err(Wrong {
                 message: "is no folder and no store that is known",
-                hint: "name a folder, such as `state/`, or PostgreSQL by `postgres://…`",
+                hint: "name a folder, such as `state/`, PostgreSQL by `postgres://…`, or Redis by `rediss://…`",
             });
         }
     };
@@ -228,17 +241,25 @@ fn url(scheme: &str, rest: &str) -> Result<SharedStore, Wrong> {
     };
     let (host, port) = host(place, port).ok_or_else(|| wrong("has no host with a port from 1 to 65535"))?;
     let mut shared = SharedStore {
+        kind,
         host: Host::Name(host),
         port,
         user: part(user)?,
         password: part(password)?.map(Secret),
         database: part(database)?.unwrap_or_default(),
-        tls: true,
+        tls: scheme != "redis",
         ca: None,
         lease: default::LEASE,
         insecure_volatile: false,
     };
-    postgres(&mut shared, query).map_err(wrong)?;
+    match kind {
+        ServerKind::PostgreSql => postgres(&mut shared, query),
+        ServerKind::Redis => redis(&mut shared, query),
+    }
+    .map_err(wrong)?;
+    if shared.tls && matches!(shared.host, Host::Socket(_)) {
+        return Err(wrong("asks for TLS on a Unix socket"));
+    }
     Ok(shared)
 }
 
@@ -269,7 +290,9 @@ fn postgres(shared: &mut SharedStore, query: &str) -> Result<(), &'static str> {
             // Whoever verifies nothing might as well ask for nothing, so all three verify everything.
             Some(("sslmode", "require" | "verify-ca" | "verify-full")) => mode = Some(true),
             Some(("sslmode", _)) => return Err("has an `sslmode` that is neither `disable` nor `require`"),
-            Some(("host", folder)) if folder.starts_with('/') => shared.host = Host::Folder(folder.into()),
+            Some(("host", folder)) if folder.starts_with('/') => {
+                shared.host = Host::Socket(Path::new(folder).join(format!(".s.PGSQL.{}", shared.port)))
+            }
             _ => return Err("has a parameter that is neither `sslmode` nor `host=/FOLDER`"),
         }
     }
@@ -283,11 +306,31 @@ fn postgres(shared: &mut SharedStore, query: &str) -> Result<(), &'static str> {
         return Err("has no database");
     }
     shared.tls = mode.unwrap_or(!shared.host.is_here());
-    if shared.tls && matches!(shared.host, Host::Folder(_)) {
-        return Err("asks for TLS on a Unix socket");
+    Ok(())
+}
+
+fn redis(shared: &mut SharedStore, query: &str) -> Result<(), &'static str> {
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("socket", file)) if file.starts_with('/') => shared.host = Host::Socket(file.into()),
+            _ => return Err("has a parameter that is not `socket=/FILE`"),
+        }
+    }
+    if matches!(&shared.host, Host::Name(name) if name.is_empty()) {
+        return Err("has no host");
+    }
+    if shared.database.is_empty() {
+        shared.database.push('0');
+    }
+    let digits = shared.database.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || shared.database.len() > MAX_DIGITS {
+        return Err("has a database that is no number");
     }
     Ok(())
 }
+
+/// Of the number of a database of Redis.
+const MAX_DIGITS: usize = 6;
 
 /// For messages about `state` before anything else is known of it.
 pub(super) fn check(_: &str) -> Result<(), super::values::Fault> {
@@ -325,17 +368,36 @@ mod tests {
                 "{text}"
             );
         }
+        for (text, user, password, port, database, tls) in [
+            ("redis://localhost", None, None, 6379, "0", false),
+            ("rediss://:pw@r:1/7", None, Some("pw"), 1, "7", true),
+            ("rediss://u:p%40@r", Some("u"), Some("p@"), 6379, "0", true),
+        ] {
+            let read = read(text).unwrap();
+            let given = (read.user.as_deref(), read.password.as_ref().map(Secret::expose));
+            assert_eq!((read.kind, given), (ServerKind::Redis, (user, password)), "{text}");
+            assert_eq!((read.port, &*read.database, read.tls), (port, database, tls), "{text}");
+        }
+        let socket = read("redis:///1?socket=/run/redis.sock").unwrap();
+        assert_eq!(
+            (socket.host, &*socket.database),
+            (Host::Socket("/run/redis.sock".into()), "1")
+        );
         let socket = read("postgres://u@/d?host=/run/postgresql").unwrap();
         assert_eq!(
             (socket.host, socket.tls),
-            (Host::Folder("/run/postgresql".into()), false)
+            (Host::Socket("/run/postgresql/.s.PGSQL.5432".into()), false)
         );
     }
 
     #[test]
     fn what_cannot_be_read_is_no_store() {
         for (text, message) in [
-            ("redis://u:pw@r/0", "is not supported yet: Redis"),
+            ("redis://u:pw@r/x", "has a database that is no number"),
+            ("redis://r/-1", "has a database that is no number"),
+            ("redis:///0", "has no host"),
+            ("redis://r/0?timeout=1", "has a parameter that is not `socket=/FILE`"),
+            ("rediss:///0?socket=/run/redis.sock", "asks for TLS on a Unix socket"),
             ("s3://bucket", "is no folder and no store that is known"),
             ("postgres://db/d", "has no user"),
             ("postgres://u@db", "has no database"),

@@ -12,6 +12,8 @@
 )]
 
 mod harness;
+#[path = "../servers/mod.rs"]
+mod servers;
 
 mod admin;
 mod audit;
@@ -40,6 +42,7 @@ mod scale;
 mod sealed;
 mod shadow;
 mod sources;
+mod stores;
 mod tables;
 mod tokens;
 mod tolerant;

@@ -1,120 +1,61 @@
 //! What every store promises, as one list of cases that all kinds of stores are put through; and what a shared store
 //! promises beside that.
 
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Instant;
-use tempfile::TempDir;
 
 use super::shared::{Question, Server};
-use super::tests::{KEEP, NOW, duplicate, fingerprint, key, wait};
+use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, ruled, wait};
 use super::*;
 use crate::config::Host;
 
-/// A PostgreSQL of its own, on a Unix socket in a folder; its processes end with it.
-struct Cluster {
-    folder: TempDir,
-    server: Option<Child>,
-}
+#[path = "../../../tests/servers/mod.rs"]
+#[allow(unreachable_pub, dead_code, unused_imports)]
+mod servers;
 
-/// Where Debian has the server's programs.
-fn program(name: &str) -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin").join(name)).collect();
-    found.retain(|path| path.exists());
-    found.sort();
-    found
-        .pop()
-        .expect("PostgreSQL is not installed: run deploy/packages.sh, or apt-get install postgresql")
-}
-
-/// A command of the server, which does not run as root.
-fn command(name: &str) -> Command {
-    let own = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
-    if own != 0 {
-        return Command::new(program(name));
-    }
-    let mut command = Command::new("setpriv");
-    command
-        .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
-        .arg(program(name));
-    command
-}
-
-impl Cluster {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-        let made = command("initdb")
-            .args([
-                "--auth=trust",
-                "--username=tollgate",
-                "--encoding=UTF8",
-                "--no-sync",
-                "-D",
-            ])
-            .arg(folder.path().join("data"))
-            .output()
-            .expect("setpriv is not installed: apt-get install util-linux");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let mut cluster = Self { folder, server: None };
-        cluster.launch();
-        cluster
-    }
-
-    fn launch(&mut self) {
-        let path = self.folder.path();
-        let server = command("postgres")
-            .arg("-D")
-            .arg(path.join("data"))
-            .arg("-k")
-            .arg(path)
-            .args(["-c", "listen_addresses=", "-c", "max_connections=64"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.server = Some(server);
-    }
-
-    /// Ends the server at once, as a crash would: its children see that it is gone.
-    fn kill(&mut self) {
-        let mut server = self.server.take().unwrap();
-        server.kill().unwrap();
-        server.wait().unwrap();
-    }
-
-    fn place(&self) -> SharedStore {
-        SharedStore {
-            host: Host::Folder(self.folder.path().to_owned()),
-            port: 5432,
-            user: Some("tollgate".into()),
-            password: None,
-            database: "postgres".into(),
-            tls: false,
-            ca: None,
-            lease: Duration::from_secs(15),
-            insecure_volatile: false,
-        }
-    }
-
-    fn store(&self, clock: &Arc<AtomicI64>) -> Store {
-        let (place, clock) = (self.place(), Clock::Told(Arc::clone(clock)));
-        let (given, queue) = (place.clone(), Arc::new(Queue::default()));
-        let writer = shared::spawn(move || Postgres::new(given, clock), place.lease, Arc::clone(&queue)).unwrap();
-        let store = Store::of_server(queue, writer);
-        until("the server to be there", || store.is_healthy());
-        store
+fn in_postgresql(server: &servers::Postgres) -> SharedStore {
+    SharedStore {
+        user: Some("tollgate".into()),
+        database: "postgres".into(),
+        ..at(ServerKind::PostgreSql, server.folder().join(".s.PGSQL.5432"))
     }
 }
 
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        if self.server.is_some() {
-            self.kill();
-        }
+fn in_redis(server: &servers::Redis) -> SharedStore {
+    at(ServerKind::Redis, server.socket())
+}
+
+fn at(kind: ServerKind, socket: PathBuf) -> SharedStore {
+    SharedStore {
+        kind,
+        host: Host::Socket(socket),
+        port: 1,
+        user: None,
+        password: None,
+        database: "0".into(),
+        tls: false,
+        ca: None,
+        lease: Duration::from_secs(15),
+        insecure_volatile: false,
+    }
+}
+
+fn joined<S: Server>(lease: Duration, make: impl FnOnce() -> Result<S, StoreFault> + Send + 'static) -> Store {
+    let queue = Arc::new(Queue::default());
+    let writer = shared::spawn(make, lease, Arc::clone(&queue)).unwrap();
+    let store = Store::of_server(queue, writer);
+    until("the server to be there", || store.is_healthy());
+    store
+}
+
+/// A store in PostgreSQL or Redis, which goes by a clock that the test sets.
+fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
+    let (given, clock) = (place.clone(), Clock::Told(Arc::clone(clock)));
+    match place.kind {
+        ServerKind::PostgreSql => joined(place.lease, move || Postgres::new(given, clock)),
+        ServerKind::Redis => joined(place.lease, move || Redis::new(given, clock)),
     }
 }
 
@@ -162,7 +103,7 @@ impl Subject {
 
     fn rule(&self, of: usize, ruling: Ruling, now: u64) -> bool {
         self.clock.store(now as i64, Ordering::SeqCst);
-        wait(self.store.rule(key(of), ruling, now)).unwrap()
+        ruled(&self.store, key(of), ruling, now).unwrap()
     }
 }
 
@@ -194,14 +135,24 @@ const CASES: [Case; 6] = [
         });
     }),
     ("an operator rules on what is unknown only, once", |subject| {
-        let running = subject.granted(1, NOW);
-        assert!(!subject.rule(1, Ruling::Free, NOW), "it runs");
-        assert!(!subject.rule(9, Ruling::Free, NOW), "there is none");
-        wait(running.unknown(NOW)).unwrap();
         let done = Ruling::Done {
             status: Some(201),
             transaction_id: Some("t".into()),
         };
+        let running = subject.granted(1, NOW);
+        assert!(!subject.rule(1, Ruling::Free, NOW), "it runs");
+        assert!(!subject.rule(9, Ruling::Free, NOW), "there is none");
+        wait(running.unknown(NOW)).unwrap();
+        for stale in [
+            Record::running(fingerprint(1), None, NOW, KEEP),
+            Record::running(fingerprint(2), None, NOW, KEEP).orphaned(),
+            Record::running(fingerprint(1), None, NOW - 1, KEEP).orphaned(),
+        ] {
+            for ruling in [Ruling::Free, done.clone()] {
+                let ruled = wait(subject.store.rule(key(1), stale.clone(), ruling, NOW));
+                assert_eq!(ruled, Ok(false), "this is not what the operator saw: {stale:?}");
+            }
+        }
         assert!(subject.rule(1, done.clone(), NOW + 9));
         assert!(!subject.rule(1, done, NOW + 9), "it is done");
         assert_eq!(subject.refused(1, NOW + 108), duplicate("t", NOW + 9));
@@ -283,37 +234,61 @@ fn the_embedded_store_keeps_the_contract() {
     }
 }
 
-#[test]
-fn postgresql_keeps_the_contract() {
-    let cluster = Cluster::start();
+fn keeps_the_contract(place: &SharedStore, empty: impl Fn()) {
     for (name, case) in CASES {
         eprintln!("{name}");
         let clock = Arc::new(AtomicI64::new(NOW as i64));
-        let store = cluster.store(&clock);
-        wait(async {
-            // Each case begins with empty tables.
-            let config = format!("host={} user=tollgate dbname=postgres", cluster.folder.path().display());
-            let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
-            let driver = tokio::spawn(connection);
-            client.batch_execute("TRUNCATE tollgate.keys").await.unwrap();
-            drop(client);
-            driver.await.unwrap().unwrap();
-        });
+        let store = store(place, &clock);
+        // Each case begins with nothing, but for the gateway.
+        empty();
         case(&Subject { store, clock });
     }
 }
 
 #[test]
+fn postgresql_keeps_the_contract() {
+    let server = servers::Postgres::start();
+    keeps_the_contract(&in_postgresql(&server), || {
+        server.execute("TRUNCATE tollgate.keys");
+    });
+}
+
+#[test]
+fn redis_keeps_the_contract() {
+    let server = servers::Redis::start();
+    keeps_the_contract(&in_redis(&server), || {
+        for names in ["names", "running", "unknown", "done"] {
+            server.said(&["DEL", &format!("{{tollgate}}:{names}")]);
+        }
+        server.said(&["EVAL", FORGET, "0"]);
+    });
+}
+
+/// Removes what stands under every key.
+const FORGET: &str = "for _, key in ipairs(redis.call('KEYS', '{tollgate}:key:*')) do redis.call('DEL', key) end";
+
+#[test]
 fn postgresql_may_crash_and_come_back() {
-    let mut cluster = Cluster::start();
+    let mut server = servers::Postgres::start();
+    comes_back(&in_postgresql(&server), &mut server);
+}
+
+#[test]
+fn redis_may_crash_and_come_back() {
+    let mut server = servers::Redis::start();
+    comes_back(&in_redis(&server), &mut server);
+}
+
+/// The server dies with two keys that run. What becomes of them is written when it is there again.
+fn comes_back(place: &SharedStore, server: &mut impl servers::Restarts) {
     let clock = Arc::new(AtomicI64::new(NOW as i64));
     let subject = Subject {
-        store: cluster.store(&clock),
+        store: store(place, &clock),
         clock,
     };
     subject.complete(subject.granted(1, NOW), "t1", NOW);
     let (running, free) = (subject.granted(2, NOW), subject.granted(3, NOW));
-    cluster.kill();
+    server.crash();
     let ask = || wait(subject.store.reserve(key(4), None, fingerprint(1), KEEP, NOW));
     assert!(matches!(ask(), Err(StoreFault::Unavailable(_))));
     until("the store to be away", || !subject.store.is_healthy());
@@ -323,7 +298,7 @@ fn postgresql_may_crash_and_come_back() {
         Box::pin(running.complete(201, Some("t2".into()), NOW)) as std::pin::Pin<Box<dyn Future<Output = _>>>
     ));
     assert!(late(Box::pin(free.release())));
-    cluster.launch();
+    server.launch();
     until("the store to be there again", || subject.store.is_healthy());
     until("the outcome to be written", || {
         subject.refused(2, NOW) == duplicate("t2", NOW)
@@ -403,6 +378,7 @@ async fn leases<S: Server>(make: impl Fn(&Arc<AtomicI64>) -> S) {
     for of in [2, 3] {
         let rule = Request::Rule {
             key: key(of),
+            seen: Record::running(fingerprint(1), None, 1000, KEEP).orphaned(),
             ruling: Ruling::Free,
             now: 0,
         };
@@ -481,9 +457,112 @@ async fn leases<S: Server>(make: impl Fn(&Arc<AtomicI64>) -> S) {
 
 #[test]
 fn postgresql_keeps_leases() {
-    let cluster = Cluster::start();
-    drop(cluster.store(&Arc::new(AtomicI64::new(1000))));
+    let server = servers::Postgres::start();
+    let place = in_postgresql(&server);
+    drop(store(&place, &Arc::new(AtomicI64::new(1000))));
     locally(leases(|clock| {
-        Postgres::new(cluster.place(), Clock::Told(Arc::clone(clock))).unwrap()
+        Postgres::new(place.clone(), Clock::Told(Arc::clone(clock))).unwrap()
     }));
+}
+
+#[test]
+fn redis_keeps_leases() {
+    let server = servers::Redis::start();
+    let place = in_redis(&server);
+    locally(leases(|clock| {
+        Redis::new(place.clone(), Clock::Told(Arc::clone(clock))).unwrap()
+    }));
+}
+
+/// What has expired goes, some at a time, and what has not stays.
+fn sweeps(place: &SharedStore) {
+    let clock = Arc::new(AtomicI64::new(NOW as i64));
+    let subject = Subject {
+        store: store(place, &clock),
+        clock,
+    };
+    let many = MAX_SWEEP + 20;
+    for of in 0..many {
+        subject.complete(subject.granted(of, NOW), "t", NOW);
+    }
+    subject.complete(subject.granted(many, NOW + 50), "t", NOW + 50);
+    wait(subject.granted(many + 1, NOW + 50).unknown(NOW + 50)).unwrap();
+    let held = subject.granted(many + 2, NOW + 50);
+    let there = |of: usize| wait(subject.store.show(key(of))).unwrap().is_some();
+    subject.clock.store(NOW as i64 + 100, Ordering::SeqCst);
+    until("what has expired to be gone", || (0..many).all(|of| !there(of)));
+    assert!((many..many + 3).all(there), "these are not to go");
+    drop(held);
+}
+
+#[test]
+fn postgresql_sweeps_what_has_expired() {
+    let server = servers::Postgres::start();
+    let lease = Duration::from_secs(1);
+    sweeps(&SharedStore {
+        lease,
+        ..in_postgresql(&server)
+    });
+}
+
+#[test]
+fn redis_sweeps_what_has_expired() {
+    let server = servers::Redis::start();
+    let lease = Duration::from_secs(1);
+    sweeps(&SharedStore {
+        lease,
+        ..in_redis(&server)
+    });
+    let left = server.said(&["EVAL", "return #redis.call('KEYS', '{tollgate}:key:*')", "0"]);
+    assert_eq!(left, ":3");
+}
+
+#[test]
+fn a_redis_that_may_forget_is_not_taken() {
+    for (settings, why) in [
+        (&["appendfsync everysec"][..], "`appendfsync everysec`"),
+        (&["appendfsync no"], "`appendfsync no`"),
+        (&["appendonly no"], "`appendonly no`"),
+        (
+            &["appendfsync always", "maxmemory-policy allkeys-lru"],
+            "`maxmemory-policy allkeys-lru`",
+        ),
+        (&["appendfsync always", "rename-command CONFIG \"\""], "`appendonly`"),
+    ] {
+        let server = servers::Redis::with(settings);
+        let place = in_redis(&server);
+        match Store::join(&place) {
+            Err(StoreFault::Volatile(said)) => assert!(said.contains(why), "{said}"),
+            other => panic!("{other:?}"),
+        }
+        let insecure_volatile = true;
+        let taken = Store::join(&SharedStore {
+            insecure_volatile,
+            ..place
+        })
+        .unwrap();
+        assert!(taken.is_healthy(), "{:?}", taken.away());
+    }
+}
+
+#[test]
+fn a_redis_that_forgot_everything_is_taken_again_once_its_gateways_are_known() {
+    let server = servers::Redis::start();
+    let place = SharedStore {
+        lease: Duration::from_secs(1),
+        ..in_redis(&server)
+    };
+    let store = Store::join(&place).unwrap();
+    let running = granted(&store, 1, NOW);
+    server.said(&["FLUSHALL"]);
+    server.said(&["SCRIPT", "FLUSH"]);
+    let told = wait(running.complete(201, None, NOW));
+    assert!(
+        matches!(told, Ok(()) | Err(StoreFault::Overtaken | StoreFault::Unavailable(_))),
+        "{told:?}"
+    );
+    until("a key to be granted again", || {
+        let claim = wait(store.reserve(key(2), None, fingerprint(1), KEEP, NOW));
+        matches!(claim, Ok(Claim::Granted(_)))
+    });
 }

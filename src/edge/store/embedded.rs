@@ -62,6 +62,8 @@ pub(super) enum Request {
     },
     Rule {
         key: RecordKey,
+        /// What the operator was shown: the word is about that and nothing else.
+        seen: Record,
         ruling: Ruling,
         now: u64,
     },
@@ -258,10 +260,11 @@ impl<'t> Work<'t> {
                 listing::page(&self.records, &self.deadlines, &filter, after, now).map(Answer::Listed)
             }
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
-            Request::Rule { key, ruling, now } => {
+            Request::Rule { key, seen, ruling, now } => {
                 let existing = self.read(&key)?;
                 let ruled = existing
                     .as_ref()
+                    .filter(|record| **record == seen)
                     .and_then(|record| rule(record, ruling, now, self.latest));
                 let done = ruled.is_some();
                 if let Some(change) = ruled {

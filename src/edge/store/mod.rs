@@ -5,7 +5,7 @@
 //! acknowledged that is not on disk.
 //!
 //! The one who writes has a file of this machine ([`embedded`]), or speaks for this gateway to a server that several share
-//! ([`shared`], [`postgres`]). Who asks does not know which.
+//! ([`shared`], [`postgres`], [`redis`](self::redis)). Who asks does not know which.
 //!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 
@@ -15,6 +15,7 @@ mod file;
 mod listing;
 mod postgres;
 mod queue;
+mod redis;
 mod shared;
 mod snapshot;
 mod waiters;
@@ -37,7 +38,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::config::SharedStore;
+use self::redis::Redis;
+use crate::config::{ServerKind, SharedStore};
 use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, Verdict};
 use embedded::{Answer, Embedded, Request, Settlement};
 use postgres::Postgres;
@@ -133,7 +135,11 @@ impl Store {
     pub fn join(server: &SharedStore) -> Result<Self, StoreFault> {
         let queue = Arc::new(Queue::default());
         let (given, lease) = (server.clone(), server.lease);
-        let writer = shared::spawn(move || Postgres::new(given, Clock::Server), lease, Arc::clone(&queue))?;
+        let shared = Arc::clone(&queue);
+        let writer = match server.kind {
+            ServerKind::PostgreSql => shared::spawn(move || Postgres::new(given, Clock::Server), lease, shared)?,
+            ServerKind::Redis => shared::spawn(move || Redis::new(given, Clock::Server), lease, shared)?,
+        };
         Ok(Self::of_server(queue, writer))
     }
 
@@ -237,12 +243,14 @@ impl Store {
         }
     }
 
-    /// Writes down an operator's word on an unknown outcome; false when the outcome of `key` is not unknown.
+    /// Writes down an operator's word on an unknown outcome; false when what stands under `key` is not, or not any more,
+    /// the unknown outcome that the operator has `seen`.
     ///
     /// # Errors
     /// As [`Store::reserve`].
-    pub async fn rule(&self, key: RecordKey, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
-        match self.ask(Request::Rule { key, ruling, now }).await? {
+    pub async fn rule(&self, key: RecordKey, seen: Record, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
+        let request = Request::Rule { key, seen, ruling, now };
+        match self.ask(request).await? {
             Answer::Ruled(done) => Ok(done),
             _ => Err(StoreFault::Closed),
         }

@@ -33,6 +33,12 @@ pub(super) const MAX_LINKS: usize = 4;
 /// How long a server may take to be connected to, or to answer a batch.
 pub(super) const MAX_ANSWER: Duration = Duration::from_secs(5);
 
+/// Most rounds of sweeping between two signs of life.
+pub(super) const MAX_ROUNDS: usize = 32;
+
+/// Longest time that a finished key is kept, in seconds: some thirty thousand years, which every server's numbers hold.
+pub(super) const MAX_KEEP: u64 = 1_000_000_000_000;
+
 /// Shortest and longest pause before a server that is away is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -369,6 +375,12 @@ impl<S: Server> Driver<S> {
             .send(answer.map(|answer| Parcel::new(answer, Arc::clone(&self.queue))));
         None
     }
+}
+
+/// For whoever reads on the server which gateways there are.
+pub(super) fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}, process {}", name.trim(), std::process::id())
 }
 
 fn silent() -> StoreFault {

@@ -1,10 +1,13 @@
 //! A connection to the server of a shared store: TCP, or a Unix socket, and TLS where it is asked for.
 
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
 
 use super::StoreFault;
 use crate::config::{Host, SharedStore};
@@ -21,12 +24,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// A connection of any kind.
 pub(super) type Wire = Box<dyn Stream>;
 
-/// Connects, without TLS. `socket` names the file of a Unix socket in its folder.
-pub(super) async fn connect(server: &SharedStore, socket: &str) -> Result<Wire, StoreFault> {
+/// Connects, without TLS.
+pub(super) async fn connect(server: &SharedStore) -> Result<Wire, StoreFault> {
     let unreachable = |error: std::io::Error| StoreFault::Unavailable(format!("{server}: {error}"));
     match &server.host {
-        Host::Folder(folder) => {
-            let stream = UnixStream::connect(folder.join(socket)).await.map_err(unreachable)?;
+        Host::Socket(file) => {
+            let stream = UnixStream::connect(file).await.map_err(unreachable)?;
             Ok(Box::new(stream))
         }
         Host::Name(name) => {
@@ -41,6 +44,23 @@ pub(super) async fn connect(server: &SharedStore, socket: &str) -> Result<Wire, 
             Ok(Box::new(stream))
         }
     }
+}
+
+/// Connects, with TLS where it is asked for.
+pub(super) async fn secured(server: &SharedStore) -> Result<Wire, StoreFault> {
+    let wire = connect(server).await?;
+    let Host::Name(name) = &server.host else {
+        return Ok(wire);
+    };
+    if !server.tls {
+        return Ok(wire);
+    }
+    let name = ServerName::try_from(name.clone()).map_err(|error| StoreFault::Io(error.to_string()))?;
+    let stream = TlsConnector::from(Arc::new(tls(server)?))
+        .connect(name, wire)
+        .await
+        .map_err(|error| StoreFault::Unavailable(format!("{server}: {error}")))?;
+    Ok(Box::new(stream))
 }
 
 /// The rules of TLS: the server's certificate is verified, for its name.

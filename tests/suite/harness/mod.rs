@@ -50,6 +50,8 @@ pub struct Setup {
     pub extra: String,
     /// More lines of its first listener.
     pub listener: String,
+    /// Where the keys that were used are kept.
+    pub state: String,
     pub sync: &'static str,
     pub audit: Option<String>,
     pub backend: u16,
@@ -66,6 +68,7 @@ impl Setup {
             policy: POLICY.into(),
             extra: String::new(),
             listener: String::new(),
+            state: "state/".into(),
             sync: "writes",
             audit: None,
             backend: backend.port(),
@@ -96,6 +99,7 @@ impl Setup {
             policy,
             extra,
             listener,
+            state,
             sync,
             audit,
             backend,
@@ -114,7 +118,7 @@ impl Setup {
             "tollgate.yaml",
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
-                 state: state/\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
+                 state: \"{state}\"\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
                  \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64 }}\n{extra}\n"
             ),
         );

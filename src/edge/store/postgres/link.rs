@@ -54,7 +54,7 @@ impl Link {
         if let Some(password) = &server.password {
             config.password(password.expose());
         }
-        let wire = wire::connect(server, &format!(".s.PGSQL.{}", server.port)).await?;
+        let wire = wire::connect(server).await?;
         let (client, driver) = match &server.host {
             Host::Name(name) if server.tls => {
                 config.ssl_mode(SslMode::Require);

@@ -15,19 +15,13 @@ use tokio_postgres::types::ToSql;
 use super::StoreFault;
 use super::embedded::{Answer, MAX_KEYS, MAX_LISTED, MAX_SWEEP, Request, Settlement};
 use super::listing::{Filter, Kind, Page};
-use super::shared::{Beat, Clock, Holder, Question, Server};
+use super::shared::{Beat, Clock, Holder, MAX_KEEP, MAX_ROUNDS, Question, Server, host};
 use crate::config::SharedStore;
 use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge};
 use link::Link;
 
 /// How often a question is asked again whose answer was overtaken by another gateway's.
 const MAX_RACES: usize = 5;
-
-/// Most rounds of sweeping between two signs of life.
-const MAX_ROUNDS: usize = 32;
-
-/// Longest time that a finished key is kept, in seconds: some thirty thousand years, which a calendar still holds.
-const MAX_KEEP: i64 = 1_000_000_000_000;
 
 /// Talks to one database for one holder.
 pub(super) struct Postgres {
@@ -80,7 +74,7 @@ impl Postgres {
                 Ok(Answer::Shown(row.map(|row| record(&row)).transpose()?))
             }
             Request::List { filter, after, .. } => self.list(link, filter, *after).await.map(Answer::Listed),
-            Request::Rule { key, ruling, .. } => self.rule(link, key, ruling).await.map(Answer::Ruled),
+            Request::Rule { key, seen, ruling, .. } => self.rule(link, key, seen, ruling).await.map(Answer::Ruled),
             Request::Snapshot => Err(StoreFault::Closed),
         }
     }
@@ -89,7 +83,7 @@ impl Postgres {
         let State::Running { keep, .. } = wanted.state else {
             return Err(StoreFault::Closed);
         };
-        let (now, keep) = (self.clock.told(), seconds(keep).min(MAX_KEEP));
+        let (now, keep) = (self.clock.told(), seconds(keep.min(MAX_KEEP)));
         let owner = wanted.owner.as_deref();
         let texts: [Option<String>; 5] = match owner {
             None => Default::default(),
@@ -168,14 +162,22 @@ impl Postgres {
         Ok(Answer::Settled)
     }
 
-    async fn rule(&self, link: &Link, key: &RecordKey, ruling: &Ruling) -> Result<bool, StoreFault> {
-        let key = key.as_bytes().as_slice();
+    async fn rule(&self, link: &Link, key: &RecordKey, seen: &Record, ruling: &Ruling) -> Result<bool, StoreFault> {
+        let State::Unknown { since, keep } = seen.state else {
+            return Ok(false);
+        };
+        let (key, print) = (key.as_bytes().as_slice(), seen.fingerprint.as_bytes().as_slice());
+        let (since, keep) = (seconds(since), seconds(keep));
         let count = match ruling {
-            Ruling::Free => link.count(&link.statements.rule_free, &[&key]).await?,
+            Ruling::Free => {
+                let values: Values<'_> = &[&key, &print, &since, &keep];
+                link.count(&link.statements.rule_free, values).await?
+            }
             Ruling::Done { status, transaction_id } => {
                 let status = status.map(|status| small(&status.clamp(100, 999)));
                 let id = transaction_id.as_deref().map(text);
-                let values: Values<'_> = &[&self.clock.told(), &key, &status, &id, &self.latest.get()];
+                let (now, latest) = (self.clock.told(), self.latest.get());
+                let values: Values<'_> = &[&now, &key, &print, &since, &keep, &status, &id, &latest];
                 link.count(&link.statements.rule_done, values).await?
             }
         };
@@ -305,7 +307,7 @@ impl Server for Postgres {
     async fn beat(&self, link: &mut Link, has: &dyn Fn(u64) -> bool) -> Result<Beat, StoreFault> {
         let link = &*link;
         let lease = i64::try_from(self.server.lease.as_millis()).unwrap_or(i64::MAX);
-        let values: Values<'_> = &[&self.clock.told(), &self.holder(), &host(), &lease];
+        let values: Values<'_> = &[&self.clock.told(), &self.holder(), &text(&host()), &lease];
         let row = link.one(&link.statements.beat, values).await?;
         let heard_for: i64 = column(&row, "heard_for")?;
         let row = link.one(&link.statements.latest, &[&self.clock.told()]).await?;
@@ -420,12 +422,6 @@ fn unsigned(value: i64) -> Result<u64, StoreFault> {
 
 fn small(status: &u16) -> i16 {
     i16::try_from(*status).unwrap_or(i16::MAX)
-}
-
-/// For whoever reads the table of holders.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}, process {}", text(name.trim()), std::process::id())
 }
 
 /// What an error is to the store. The server's words never have a password in them.

@@ -85,12 +85,12 @@ statements! {
     );
     /// An operator says that it was done.
     rule_done = concat!(
-        "UPDATE tollgate.keys SET state = 2, status = $3, transaction_id = $4, since = ", now!(), ",
-            keep_until = greatest(", now!(), ", $5) + keep, holder = NULL, turn = NULL
-        WHERE record = $2 AND state = 3"
+        "UPDATE tollgate.keys SET state = 2, status = $6, transaction_id = $7, since = ", now!(), ",
+            keep_until = greatest(", now!(), ", $8) + keep, holder = NULL, turn = NULL
+        WHERE record = $2 AND state = 3 AND fingerprint = $3 AND since = $4 AND keep = $5"
     );
     /// An operator says that it was not.
-    rule_free = "DELETE FROM tollgate.keys WHERE record = $1 AND state = 3";
+    rule_free = "DELETE FROM tollgate.keys WHERE record = $1 AND state = 3 AND fingerprint = $2 AND since = $3 AND keep = $4";
     /// A sign of life. Who was not heard of for half its lease begins anew.
     beat = concat!(
         "WITH clock AS MATERIALIZED (SELECT ", now_ms!(), " AS instant)
