@@ -332,10 +332,12 @@ fn redis(shared: &mut SharedStore, query: &str) -> Result<(), &'static str> {
 /// Of the number of a database of Redis.
 const MAX_DIGITS: usize = 6;
 
-/// For messages about `state` before anything else is known of it.
-pub(super) fn check(_: &str) -> Result<(), super::values::Fault> {
-    // Read as a whole by `state`, which never repeats a URL: a password may be in it.
-    Ok(())
+/// A folder's name. A URL is left to [`state`], which never repeats it: a password may be in it.
+pub(super) fn check(text: &str) -> Result<(), super::values::Fault> {
+    if text.contains("://") {
+        return Ok(());
+    }
+    super::values::line(text)
 }
 
 #[cfg(test)]

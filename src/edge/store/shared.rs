@@ -56,8 +56,8 @@ pub(super) trait Server: Sized + 'static {
     /// Connects, and makes sure that the server is fit and has what the store needs.
     async fn connect(&self) -> Result<Self::Link, StoreFault>;
 
-    /// Whether a connection is known to be of no use any more.
-    fn is_broken(link: &Self::Link) -> bool;
+    /// Whether a connection is known to be of no use any more, by what can be known of it without asking the server.
+    fn is_broken(link: &mut Self::Link) -> bool;
 
     /// Answers a batch, each question for itself; what is answered is on the server's disk. An error means that nothing
     /// is known of any of them.
@@ -167,7 +167,12 @@ struct Driver<S: Server> {
     /// The turns that this holder has, from before their reservation is asked for until they are settled.
     live: RefCell<HashSet<u64>>,
     last_turn: Cell<u64>,
+    /// How often the server was found to be away. A connection from before the last time may lead to nowhere.
+    era: Cell<u64>,
 }
+
+/// A connection, and from which era it is.
+type Made<S> = Option<(u64, <S as Server>::Link)>;
 
 async fn drive<S: Server>(
     server: S,
@@ -181,6 +186,7 @@ async fn drive<S: Server>(
         lease,
         live: RefCell::default(),
         last_turn: Cell::new(0),
+        era: Cell::new(0),
     });
     let mut link = None;
     match driver.pulse(&mut link).await {
@@ -210,7 +216,7 @@ async fn drive<S: Server>(
 
 impl<S: Server> Driver<S> {
     /// Gives signs of life, and looks for a server that is away.
-    async fn keep(self: Rc<Self>, mut link: Option<S::Link>) {
+    async fn keep(self: Rc<Self>, mut link: Made<S>) {
         let mut pause = PAUSES.0;
         loop {
             let lost = tokio::select! {
@@ -232,16 +238,10 @@ impl<S: Server> Driver<S> {
     }
 
     /// A sign of life, on a connection that is made if there is none.
-    async fn pulse(&self, link: &mut Option<S::Link>) -> Result<(), StoreFault> {
+    async fn pulse(&self, link: &mut Made<S>) -> Result<(), StoreFault> {
         let at = (Instant::now(), SystemTime::now());
         let beat = timeout(MAX_ANSWER, async {
-            let link = match link {
-                Some(link) if !S::is_broken(link) => link,
-                _ => {
-                    let fresh = self.server.connect().await?;
-                    link.insert(fresh)
-                }
-            };
+            let link = self.connected(link).await?;
             let live = &self.live;
             self.server.beat(link, &|turn| live.borrow().contains(&turn)).await
         })
@@ -260,7 +260,18 @@ impl<S: Server> Driver<S> {
         if self.queue.away_because().is_none() {
             tracing::error!(%fault, "the shared store is away; keyed writes are refused until it is back");
         }
+        self.era.set(self.era.get() + 1);
         self.queue.away(fault);
+    }
+
+    /// The connection that there is, or a new one in place of one that may be of no use.
+    async fn connected<'l>(&self, made: &'l mut Made<S>) -> Result<&'l mut S::Link, StoreFault> {
+        let era = self.era.get();
+        let stale = |(of, link): &mut (u64, S::Link)| *of != era || S::is_broken(link);
+        if made.as_mut().is_none_or(stale) {
+            *made = Some((era, self.server.connect().await?));
+        }
+        made.as_mut().map(|(_, link)| link).ok_or(StoreFault::Closed)
     }
 
     /// Writes what waits, until the store closes.
@@ -297,7 +308,7 @@ impl<S: Server> Driver<S> {
     }
 
     /// Has a batch answered; gives back the settlements that were not written.
-    async fn serve(&self, link: &mut Option<S::Link>, jobs: Vec<Job>) -> Vec<Job> {
+    async fn serve(&self, link: &mut Made<S>, jobs: Vec<Job>) -> Vec<Job> {
         let turns: Vec<u64> = jobs.iter().map(|job| self.turn(&job.request)).collect();
         let batch: Vec<Question<'_>> = jobs
             .iter()
@@ -328,14 +339,10 @@ impl<S: Server> Driver<S> {
 
     async fn ask(
         &self,
-        link: &mut Option<S::Link>,
+        link: &mut Made<S>,
         batch: &[Question<'_>],
     ) -> Result<Vec<Result<Answer, StoreFault>>, StoreFault> {
-        let link = match link {
-            Some(link) if !S::is_broken(link) => link,
-            _ => link.insert(self.server.connect().await?),
-        };
-        self.server.run(link, batch).await
+        self.server.run(self.connected(link).await?, batch).await
     }
 
     fn turn(&self, request: &Request) -> u64 {

@@ -278,7 +278,7 @@ impl Server for Postgres {
         Link::open(&self.server).await
     }
 
-    fn is_broken(link: &Link) -> bool {
+    fn is_broken(link: &mut Link) -> bool {
         link.client.is_closed()
     }
 
@@ -296,7 +296,7 @@ impl Server for Postgres {
         let mut answers = Vec::with_capacity(batch.len());
         for question in batch {
             let answer = self.answer(link, question).await;
-            if let (Err(fault), true) = (&answer, Self::is_broken(link)) {
+            if let (Err(fault), true) = (&answer, link.client.is_closed()) {
                 return Err(fault.clone());
             }
             answers.push(answer);

@@ -59,7 +59,7 @@ impl Link {
         Ok(Self { line, scripts })
     }
 
-    pub(super) const fn is_broken(&self) -> bool {
+    pub(super) fn is_broken(&mut self) -> bool {
         self.line.is_broken()
     }
 

@@ -312,7 +312,7 @@ impl Server for Redis {
         Link::open(&self.server).await
     }
 
-    fn is_broken(link: &Link) -> bool {
+    fn is_broken(link: &mut Link) -> bool {
         link.is_broken()
     }
 
