@@ -118,7 +118,7 @@ impl Setup {
             "tollgate.yaml",
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
-                 state: \"{state}\"\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
+                 state: {state}\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
                  \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64 }}\n{extra}\n"
             ),
         );
