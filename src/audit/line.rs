@@ -149,10 +149,11 @@ fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 fn escape(out: &mut Vec<u8>, text: &str) {
-    if text
-        .bytes()
-        .all(|byte| (0x20..0x7f).contains(&byte) && !matches!(byte, b'"' | b'\\'))
-    {
+    // Without an early end, so that many bytes are looked at together.
+    let plain = text.bytes().fold(true, |plain, byte| {
+        plain & (0x20..0x7f).contains(&byte) & !matches!(byte, b'"' | b'\\')
+    });
+    if plain {
         out.extend_from_slice(text.as_bytes());
         return;
     }

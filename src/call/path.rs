@@ -5,6 +5,7 @@
 //! whatever decoding, `;` stripping, slash merging or dot removal a backend does, it ends where we ended.
 
 use super::hex;
+use memchr::memchr;
 use smallvec::SmallVec;
 use std::fmt;
 use std::ops::Range;
@@ -41,9 +42,10 @@ impl Path {
         let mut at = 1;
         let mut rest = text.get(1..).unwrap_or_default();
         loop {
-            let (segment, more) = rest
-                .split_once('/')
-                .map_or((rest, None), |(head, tail)| (head, Some(tail)));
+            let (segment, more) = match memchr(b'/', rest.as_bytes()).and_then(|slash| rest.split_at_checked(slash)) {
+                Some((head, tail)) => (head, tail.get(1..)),
+                None => (rest, None),
+            };
             if segment.is_empty() && more.is_some() {
                 return Err(PathFault::EmptySegment);
             }
@@ -152,6 +154,13 @@ fn decode(raw: &str) -> Result<String, PathFault> {
 }
 
 fn refuse_bytes(raw: &str, text: &str) -> Result<(), PathFault> {
+    // The usual path, all bytes of which are looked at together.
+    let plain = text.bytes().fold(true, |plain, byte| {
+        plain & (b' '..=b'~').contains(&byte) & !matches!(byte, b'\\' | b'%')
+    });
+    if plain && raw.len() == text.len() {
+        return Ok(());
+    }
     if !raw.is_ascii() {
         return Err(PathFault::RawNonAscii);
     }
@@ -181,14 +190,16 @@ fn decodes_again(text: &str) -> Result<(), PathFault> {
 
 /// Refuses segments that a backend may take for another; tells whether this one has path parameters.
 fn check_segment(segment: &str) -> Result<bool, PathFault> {
-    let name = segment.split(';').next().unwrap_or_default();
+    let parameters = memchr(b';', segment.as_bytes());
+    let name = parameters.and_then(|at| segment.get(..at)).unwrap_or(segment);
     if matches!(name, "." | "..") {
         return Err(PathFault::DotSegment);
     }
-    if segment.ends_with(['.', ' ']) || name.ends_with(['.', ' ']) {
+    let ends_badly = |text: &str| matches!(text.as_bytes().last(), Some(b'.' | b' '));
+    if ends_badly(segment) || ends_badly(name) {
         return Err(PathFault::TrailingDotOrSpace);
     }
-    let parameters = segment.contains(';');
+    let parameters = parameters.is_some();
     if parameters && name.is_empty() {
         return Err(PathFault::EmptySegment);
     }

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -90,9 +90,8 @@ impl Alarm {
     }
 
     /// Waits for `future`, but no longer than `limit`, which is the same for every wait of an alarm.
-    async fn within<F: Future>(&mut self, limit: Duration, future: F) -> Option<F::Output> {
+    async fn within<F: Future>(&mut self, limit: Duration, mut future: Pin<&mut F>) -> Option<F::Output> {
         let mut deadline = None;
-        let mut future = std::pin::pin!(future);
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
@@ -195,41 +194,50 @@ impl Backend {
     ///
     /// # Errors
     /// What went wrong, and by [`SendFault::may_have_arrived`] whether the backend may know of the request.
-    pub async fn send(self: &Arc<Self>, worker: usize, request: Request<Payload>) -> Result<Reply, SendFault> {
-        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(permit) => Turn(permit),
-            Err(_) => Box::pin(self.wait_for_turn()).await?,
-        };
-        let mut request = request;
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            // Whatever is rare is boxed: it would make room for itself in every request.
-            let mut wire = match self.ready_idle(worker) {
-                Some(wire) => wire,
-                None => Box::pin(self.connection(worker))
-                    .await
-                    .inspect_err(|_| self.note(false))?,
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps its room for the request twice"
+    )]
+    pub fn send(
+        self: &Arc<Self>,
+        worker: usize,
+        mut request: Request<Payload>,
+    ) -> impl Future<Output = Result<Reply, SendFault>> {
+        async move {
+            let turn = match Arc::clone(&self.turns).try_acquire_owned() {
+                Ok(permit) => Turn(permit),
+                Err(_) => Box::pin(self.wait_for_turn()).await?,
             };
-            self.note(true);
-            let answered = wire.sender.try_send_request(request);
-            match wire.alarm.within(self.rules.timeout, answered).await {
-                None => return Err(SendFault::Timeout),
-                Some(Ok(response)) => {
-                    let lease = Lease {
-                        backend: Arc::clone(self),
-                        worker,
-                        wire,
-                        turn,
-                    };
-                    return Ok(Reply { response, lease });
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                // Whatever is rare is boxed: it would make room for itself in every request.
+                let mut wire = match self.ready_idle(worker) {
+                    Some(wire) => wire,
+                    None => Box::pin(self.connection(worker))
+                        .await
+                        .inspect_err(|_| self.note(false))?,
+                };
+                self.note(true);
+                let answered = pin!(wire.sender.try_send_request(request));
+                match wire.alarm.within(self.rules.timeout, answered).await {
+                    None => return Err(SendFault::Timeout),
+                    Some(Ok(response)) => {
+                        let lease = Lease {
+                            backend: Arc::clone(self),
+                            worker,
+                            wire,
+                            turn,
+                        };
+                        return Ok(Reply { response, lease });
+                    }
+                    Some(Err(mut fault)) => match fault.take_message() {
+                        // Given back before a byte of it was written: the connection had been closed while idle.
+                        Some(unsent) if tries < MAX_UNSENT => request = unsent,
+                        Some(_) => return Err(SendFault::Unreachable(io::Error::other(fault.into_error()))),
+                        None => return Err(SendFault::Broken(fault.into_error())),
+                    },
                 }
-                Some(Err(mut fault)) => match fault.take_message() {
-                    // Given back before a byte of it was written: the connection had been closed while idle.
-                    Some(unsent) if tries < MAX_UNSENT => request = unsent,
-                    Some(_) => return Err(SendFault::Unreachable(io::Error::other(fault.into_error()))),
-                    None => return Err(SendFault::Broken(fault.into_error())),
-                },
             }
         }
     }
@@ -349,7 +357,7 @@ where
 impl Lease {
     /// Waits for the next piece of the answer's body, no longer than the backend's `timeout`.
     pub async fn within<F: Future>(&mut self, next: F) -> Option<F::Output> {
-        self.wire.alarm.within(self.backend.rules.timeout, next).await
+        self.wire.alarm.within(self.backend.rules.timeout, pin!(next)).await
     }
 
     /// The body was read to its end: the connection may carry another request.

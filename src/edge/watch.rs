@@ -4,7 +4,8 @@
 //! is only a hint to read again. Where the kernel tells nothing (a network file system, no watches left) files are
 //! looked at in short intervals instead.
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -35,12 +36,17 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches nothing yet.
+    /// Watches nothing yet. `own` is written all the time by Tollgate itself, perhaps beside what is watched, and says
+    /// nothing.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(own: Option<&Path>) -> Self {
         // One hint is as good as many.
         let (hint, hints) = mpsc::channel(1);
-        let watcher = notify::recommended_watcher(move |_event| {
+        let own = own.map(places).unwrap_or_default();
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| is_quiet(&event, &own)) {
+                return;
+            }
             let _ = hint.try_send(());
         });
         let watcher = watcher
@@ -104,10 +110,18 @@ impl Watch {
     }
 }
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Whether an event says nothing of a change. A file that was only opened or read was read by ourselves, most of the time:
+/// who takes that for a change reads again for ever.
+fn is_quiet(event: &Event, own: &[PathBuf]) -> bool {
+    let read = matches!(event.kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
+    let ours = !event.paths.is_empty() && event.paths.iter().all(|path| own.contains(path));
+    !event.need_rescan() && (read || ours)
+}
+
+/// A file under each name that its folder may be watched by.
+fn places(file: &Path) -> Vec<PathBuf> {
+    let name = file.file_name().unwrap_or_default();
+    folders(file).into_iter().map(|folder| folder.join(name)).collect()
 }
 
 /// The folder of a path as it is named, and the one where it really is.
@@ -147,7 +161,7 @@ mod tests {
         symlink("..1", at("..data")).unwrap();
         symlink("..data/a.yaml", at("a.yaml")).unwrap();
         fs::write(at("b.yaml"), "1").unwrap();
-        let mut watch = Watch::new();
+        let mut watch = Watch::new(None);
         let paths = [at("a.yaml"), at("b.yaml")];
         watch.follow(paths.iter().map(PathBuf::as_path));
         let told = Duration::from_secs(5);
@@ -165,5 +179,40 @@ mod tests {
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         tokio::time::timeout(told, watch.changed()).await.expect("link swapped");
         assert_eq!(fs::read_to_string(at("a.yaml")).unwrap(), "2");
+    }
+
+    #[test]
+    fn what_is_read_and_what_we_write_ourselves_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a.yaml", "audit.jsonl", "end"] {
+            fs::write(at(name), "1").unwrap();
+        }
+        let (tell, told) = std::sync::mpsc::channel();
+        let mut watcher = notify::recommended_watcher(move |event| {
+            let _ = tell.send(event);
+        })
+        .unwrap();
+        watcher.watch(folder.path(), RecursiveMode::NonRecursive).unwrap();
+
+        fs::read_to_string(at("a.yaml")).unwrap();
+        fs::write(at("audit.jsonl"), "line").unwrap();
+        fs::remove_file(at("end")).unwrap();
+
+        let own = places(&at("audit.jsonl"));
+        let next = || told.recv_timeout(Duration::from_secs(5)).unwrap().unwrap();
+        let mut quiet = 0;
+        let last = loop {
+            let event = next();
+            if !is_quiet(&event, &own) {
+                break event;
+            }
+            quiet += 1;
+        };
+        assert!(last.paths[0].ends_with("end"), "{last:?}");
+        assert!(quiet >= 2, "the kernel tells of reading and writing");
+        assert!(!is_quiet(&Event::new(EventKind::Any), &own), "some were lost");
+        let two = last.add_path(at("audit.jsonl"));
+        assert!(!is_quiet(&two, &own));
     }
 }

@@ -108,7 +108,8 @@ pub(super) async fn ask(
             reservation: None,
         },
     };
-    let reply = forward(asker.shared, asker.worker, outgoing).await?;
+    let sending = forward(asker.shared, asker.worker, outgoing)?;
+    let reply = sending.await?;
     let reader = Reader {
         method: &Method::GET,
         permit: &permit,

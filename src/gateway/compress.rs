@@ -113,6 +113,7 @@ pub(super) fn encoded(coding: Coding, bytes: &[u8]) -> Result<Bytes, EncodeFault
 
 /// As long as nothing has gone out.
 impl From<EncodeFault> for Refusal {
+    #[cold]
     fn from(fault: EncodeFault) -> Self {
         Self::because(Reason::Internal, fault.to_string())
     }

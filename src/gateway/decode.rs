@@ -59,6 +59,7 @@ impl SourceFault {
 
 /// As long as nothing has gone out.
 impl From<SourceFault> for Refusal {
+    #[cold]
     fn from(fault: SourceFault) -> Self {
         Self::because(fault.reason(), fault.to_string())
     }

@@ -95,8 +95,14 @@ impl Sent {
     }
 }
 
-/// Sends the call.
-pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgoing<'_>) -> Result<Reply, Refusal> {
+/// Makes the request at once; what is returned sends it.
+///
+/// No `async fn`: that would keep what the request is made of until the answer is here.
+pub(super) fn forward<'a>(
+    shared: &'a Arc<Shared>,
+    worker: usize,
+    outgoing: Outgoing<'a>,
+) -> Result<impl Future<Output = Result<Reply, Refusal>> + 'a, Refusal> {
     let permit = outgoing.permit;
     let upstream = permit
         .module()
@@ -106,25 +112,27 @@ pub(super) async fn forward(shared: &Arc<Shared>, worker: usize, outgoing: Outgo
     };
     let head = outgoing.sent.call().method == Method::HEAD;
     let (request, fault, reservation) = request(outgoing, backend)?;
-    let started = Instant::now();
     let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
         fault,
     };
-    let reply = match reservation {
-        None => exchange.send(request).await,
-        Some(reservation) => {
-            // Carried to its end although the client may hang up meanwhile: the outcome must be known.
-            let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-            tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
-                .await
-                .unwrap_or_else(|_| Err(Reason::Internal.into()))
-        }
-    };
-    durations.observe(started.elapsed().as_secs_f64());
-    reply
+    Ok(async move {
+        let started = Instant::now();
+        let reply = match reservation {
+            None => exchange.reply(exchange.backend.send(worker, request).await),
+            Some(reservation) => {
+                // Carried to its end although the client may hang up meanwhile: the outcome must be known.
+                let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
+                tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
+                    .await
+                    .unwrap_or_else(|_| Err(Reason::Internal.into()))
+            }
+        };
+        durations.observe(started.elapsed().as_secs_f64());
+        reply
+    })
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -203,8 +211,8 @@ struct Exchange {
 }
 
 impl Exchange {
-    async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
-        let reply = self.backend.send(self.worker, request).await;
+    /// What came back to a request that had no key.
+    fn reply(&self, reply: Result<BackendReply, SendFault>) -> Result<Reply, Refusal> {
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
         if head.status.is_informational() {

@@ -8,6 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, response};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use smallvec::SmallVec;
 use std::time::Duration;
 
 use super::answer::{AnswerBody, Flow};
@@ -164,13 +165,16 @@ fn says_nothing(head: &response::Parts, length: Option<u64>) -> bool {
 
 /// Takes out of links what is hidden from this caller, and links that cannot be read in one way.
 fn clean_links(fields: &mut HeaderMap, view: &View, line: &mut Line) {
-    let Some(mut links) = Links::new(&view.mask) else {
-        return;
-    };
-    let held: Vec<(HeaderName, Field)> = fields
+    let held: SmallVec<[(HeaderName, Field); 2]> = fields
         .keys()
         .filter_map(|name| Some((name.clone(), Field::of(name.as_str())?)))
         .collect();
+    if held.is_empty() {
+        return;
+    }
+    let Some(mut links) = Links::new(&view.mask) else {
+        return;
+    };
     for (name, field) in held {
         let values: Vec<HeaderValue> = fields.get_all(&name).iter().cloned().collect();
         fields.remove(&name);

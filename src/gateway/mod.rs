@@ -269,7 +269,8 @@ impl Gateway {
             tags: &tags,
             turn,
         };
-        let reply = forward(&self.shared, self.worker, outgoing).await?;
+        let sending = forward(&self.shared, self.worker, outgoing)?;
+        let reply = sending.await?;
         let reader = Reader {
             method: &method,
             permit: &permit,

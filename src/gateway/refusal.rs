@@ -71,7 +71,9 @@ struct Problem<'a> {
     errors: &'a [Fault],
 }
 
+/// Cold, as every way to make one: the compiler then keeps what leads here out of the way of requests that go through.
 impl From<Reason> for Refusal {
+    #[cold]
     fn from(reason: Reason) -> Self {
         Self {
             reason,
@@ -82,6 +84,7 @@ impl From<Reason> for Refusal {
 }
 
 impl From<Denial> for Refusal {
+    #[cold]
     fn from(denial: Denial) -> Self {
         Self {
             reason: denial.reason,
@@ -100,6 +103,7 @@ impl From<Denial> for Refusal {
 
 impl Refusal {
     /// A reason, with more for the operator.
+    #[cold]
     pub(super) fn because(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             detail: Some(detail.into()),
@@ -108,6 +112,7 @@ impl Refusal {
     }
 
     /// A reason for which the client learns the methods that would do.
+    #[cold]
     pub(super) fn methods(reason: Reason, methods: Vec<Method>) -> Self {
         Self {
             facts: Box::new(Facts {
@@ -119,6 +124,7 @@ impl Refusal {
     }
 
     /// The caller may ask again after `wait`.
+    #[cold]
     pub(super) fn too_fast(wait: Duration) -> Self {
         Self {
             facts: Box::new(Facts {
@@ -130,6 +136,7 @@ impl Refusal {
     }
 
     /// No token is looked at before `wait` is over.
+    #[cold]
     pub(super) fn too_many_bad_tokens(wait: Duration) -> Self {
         Self {
             detail: Some("too many bad tokens from this address".into()),
@@ -138,6 +145,7 @@ impl Refusal {
     }
 
     /// The key came before, and its request is done.
+    #[cold]
     pub(super) fn duplicate(original: Original) -> Self {
         Self {
             facts: Box::new(Facts {
@@ -149,6 +157,7 @@ impl Refusal {
     }
 
     /// The body is not what it must be. The operator learns how many faults there are, and the client which.
+    #[cold]
     pub(super) fn invalid(reason: Reason, errors: Vec<Fault>) -> Self {
         let count = errors.len();
         Self {

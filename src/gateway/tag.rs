@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 
 use super::compress::Wish;
-use super::view::View;
+use super::view::{Mark, View};
 use crate::masking::coding::Coding;
 
 /// Separates what Tollgate adds from the backend's own tag.
@@ -24,10 +24,8 @@ const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
 /// How the tags of one request's answer are written and read.
 #[derive(Debug)]
 pub(super) struct Tags {
-    /// Of the view; empty where nothing is hidden.
-    mark: String,
-    /// There is a view.
-    viewed: bool,
+    /// Of the view; none where nothing is hidden.
+    mark: Option<Mark>,
     /// Rows are dropped: no tag was ever given, and none is taken.
     filtered: bool,
     /// What is tagged is never the same bytes twice.
@@ -44,8 +42,7 @@ impl Tags {
     /// The tags of an answer to this request.
     pub(super) fn new(view: Option<&View>, wish: Option<&Wish>, fields: &HeaderMap) -> Self {
         Self {
-            mark: view.map(View::mark).unwrap_or_default(),
-            viewed: view.is_some(),
+            mark: view.map(View::mark),
             filtered: view.is_some_and(View::filters),
             weak: view.is_some_and(|view| view.mask.encrypts()),
             compresses: wish.is_some(),
@@ -60,7 +57,7 @@ impl Tags {
 
     /// Puts the backend's own tags in place of those that the client holds.
     pub(super) fn ask(&self, fields: &mut HeaderMap) {
-        if !self.viewed && !self.compresses {
+        if self.mark.is_none() && !self.compresses {
             return;
         }
         for name in [header::IF_MATCH, header::IF_NONE_MATCH] {
@@ -77,7 +74,7 @@ impl Tags {
 
     /// Writes the tag of an answer that goes out in this coding.
     pub(super) fn answer(&self, status: StatusCode, fields: &mut HeaderMap, coding: Option<Coding>) {
-        if !self.viewed && !self.compresses {
+        if self.mark.is_none() && !self.compresses {
             return;
         }
         let Some(tag) = fields.get(header::ETAG) else { return };
@@ -102,7 +99,10 @@ impl Tags {
     }
 
     fn prefix(&self, coding: Option<Coding>) -> String {
-        let mut prefix = self.mark.clone();
+        let mut prefix = String::new();
+        if let Some(mark) = &self.mark {
+            mark.write(&mut prefix);
+        }
         if let Some(coding) = coding {
             prefix.push(CODED);
             prefix.push_str(coding.name());
@@ -176,11 +176,15 @@ fn joined(fields: &HeaderMap, name: &HeaderName) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::masking::Action;
 
     fn tags(mark: &str, compresses: bool, coding: Option<Coding>, held: &str) -> Tags {
         Tags {
-            mark: mark.into(),
-            viewed: !mark.is_empty(),
+            mark: match mark {
+                "" => None,
+                "vx" => Some(Mark::of("", [Some(Action::Remove)])),
+                _ => Some(Mark::of("", [None])),
+            },
             filtered: false,
             weak: false,
             compresses,

@@ -10,7 +10,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use std::sync::Arc;
 
 use crate::call::headers::remove_if;
-use crate::masking::Mask;
+use crate::masking::{Action, Mask};
 
 /// A caller's view of what a module answers.
 #[derive(Debug)]
@@ -18,6 +18,35 @@ pub(super) struct View {
     /// What is cut out.
     pub mask: Mask,
     policy_version: Arc<str>,
+}
+
+/// What all tags of one view begin with, written when there is a tag to write: it changes with the policy and with what
+/// the view hides.
+#[derive(Debug)]
+pub(super) struct Mark {
+    policy_version: Arc<str>,
+    actions: Arc<[Option<Action>]>,
+}
+
+impl Mark {
+    #[cfg(test)]
+    pub(super) fn of<const N: usize>(policy_version: &str, actions: [Option<Action>; N]) -> Self {
+        Self {
+            policy_version: policy_version.into(),
+            actions: actions.into(),
+        }
+    }
+
+    /// Writes `v`, some of the policy's version, and what is hidden.
+    pub(super) fn write(&self, prefix: &mut String) {
+        prefix.push('v');
+        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
+        prefix.extend(
+            self.actions
+                .iter()
+                .map(|action| if action.is_some() { 'x' } else { 'o' }),
+        );
+    }
 }
 
 impl View {
@@ -34,14 +63,12 @@ impl View {
         self.mask.rows.is_some()
     }
 
-    /// Tells the entity tags of this view from others: they change with the policy and with what it hides.
-    pub(super) fn mark(&self) -> String {
-        let mut prefix = String::from("v");
-        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
-        for action in self.mask.actions.iter() {
-            prefix.push(if action.is_some() { 'x' } else { 'o' });
+    /// Tells the entity tags of this view from others.
+    pub(super) fn mark(&self) -> Mark {
+        Mark {
+            policy_version: Arc::clone(&self.policy_version),
+            actions: Arc::clone(&self.mask.actions),
         }
-        prefix
     }
 
     /// Asks the backend for something that can be masked: uncompressed, whole, and with its own tags.

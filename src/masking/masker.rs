@@ -9,11 +9,11 @@ use super::{csv, json, xml};
 #[derive(Debug)]
 pub struct Masker(Engine);
 
-/// Who reads the body.
+/// Who reads the body. Boxed: a masker is handed from step to step, and each is a kilobyte of state.
 enum Engine {
-    Json(json::Machine),
-    Csv(csv::Machine),
-    Xml(xml::Machine),
+    Json(Box<json::Machine>),
+    Csv(Box<csv::Machine>),
+    Xml(Box<xml::Machine>),
 }
 
 impl fmt::Debug for Engine {
@@ -29,22 +29,25 @@ impl fmt::Debug for Engine {
 impl Masker {
     /// A masker for one body.
     pub fn new(mask: Mask, format: Format) -> Self {
+        let json = |mask, texts| Engine::Json(Box::new(json::Machine::new(mask, texts)));
+        let csv = |mask, grammar| Engine::Csv(Box::new(csv::Machine::new(mask, grammar)));
         Self(match format {
-            Format::Json => Engine::Json(json::Machine::new(mask, json::Texts::One)),
-            Format::JsonSequence => Engine::Json(json::Machine::new(mask, json::Texts::Sequence)),
-            Format::JsonLines => Engine::Json(json::Machine::new(mask, json::Texts::Lines)),
-            Format::Csv(dialect) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::csv(dialect))),
-            Format::Tsv(charset) => Engine::Csv(csv::Machine::new(mask, csv::Grammar::tsv(charset))),
-            Format::Xml(charset) => Engine::Xml(xml::Machine::new(mask, charset)),
+            Format::Json => json(mask, json::Texts::One),
+            Format::JsonSequence => json(mask, json::Texts::Sequence),
+            Format::JsonLines => json(mask, json::Texts::Lines),
+            Format::Csv(dialect) => csv(mask, csv::Grammar::csv(dialect)),
+            Format::Tsv(charset) => csv(mask, csv::Grammar::tsv(charset)),
+            Format::Xml(charset) => Engine::Xml(Box::new(xml::Machine::new(mask, charset))),
         })
     }
 
     /// One that takes JSON that is not quite JSON, too: what [`Deviation`](super::Deviation) lists, and nothing else. Other
     /// formats are read as ever.
     pub fn tolerant(mask: Mask, format: Format) -> Self {
+        let json = |mask, texts| Engine::Json(Box::new(json::Machine::tolerant(mask, texts)));
         Self(match format {
-            Format::Json => Engine::Json(json::Machine::tolerant(mask, json::Texts::One)),
-            Format::JsonLines => Engine::Json(json::Machine::tolerant(mask, json::Texts::Lines)),
+            Format::Json => json(mask, json::Texts::One),
+            Format::JsonLines => json(mask, json::Texts::Lines),
             Format::JsonSequence | Format::Csv(_) | Format::Tsv(_) | Format::Xml(_) => return Self::new(mask, format),
         })
     }

@@ -162,6 +162,7 @@ where
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             _ = drain.wait_for(|draining| *draining) => {
                 connection.as_mut().graceful_shutdown();
@@ -180,6 +181,7 @@ where
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             _ = drain.wait_for(|draining| *draining) => {
                 connection.as_mut().graceful_shutdown();

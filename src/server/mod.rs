@@ -248,7 +248,7 @@ async fn refresh_keys(shared: Arc<Shared>) {
 /// Reloads on SIGHUP and on changed files until SIGTERM or SIGINT.
 async fn until_terminated(reloader: &Arc<Reloader>, terminate: [Signal; 2], mut hangup: Signal) {
     let [mut term, mut interrupt] = terminate;
-    let mut watch = Watch::new();
+    let mut watch = Watch::new(reloader.audit_log());
     loop {
         let paths = reloader.watched();
         if watch.follow(paths.iter().map(std::path::PathBuf::as_path)) {

@@ -346,7 +346,8 @@ impl<T: AsyncWrite + Unpin> Patient<T> {
 
 /// The status of an answer that has hyper's own form: a head alone, of known fields, without a request's name.
 fn hypers_own(bytes: &[u8]) -> Option<u16> {
-    let head = std::str::from_utf8(bytes).ok()?.strip_suffix("\r\n\r\n")?;
+    // Most answers have a body, and are told by their last bytes.
+    let head = std::str::from_utf8(bytes.strip_suffix(b"\r\n\r\n")?).ok()?;
     let mut lines = head.split("\r\n");
     let status = lines.next()?.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
     let own = |line: &str| {

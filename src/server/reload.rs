@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::prepare::{self, Ruling};
 use super::tls::Tls;
 use crate::audit::Event;
-use crate::config::{Gateway, Problem};
+use crate::config::{AuditTarget, Gateway, Problem};
 use crate::edge::tls::ClientTls;
 use crate::gateway::{Rules, Shared};
 
@@ -175,6 +175,14 @@ impl Reloader {
         }
         paths.extend(self.backend_tls().flat_map(ClientTls::files).map(Path::to_owned));
         paths
+    }
+
+    /// The audit log, which may lie among the watched files.
+    pub(super) fn audit_log(&self) -> Option<&Path> {
+        match &self.gateway.audit.target {
+            AuditTarget::File(path) => Some(path),
+            AuditTarget::Stdout => None,
+        }
     }
 
     /// The rules in force.
