@@ -14,7 +14,7 @@ const BODY: &str = r#"{"county":"County_A","amount":"1.00"}"#;
 const DONE: &str = r#"{"transaction_id":"T-1","ok":true}"#;
 
 /// More lines of a gateway file: a gateway that dies is missed soon.
-const SHORT_LEASE: &str = "shared_store: { lease: 2s }";
+const SHORT_LEASE: &str = "shared_store: { lease: 4s }";
 
 /// A server, and the URL that a gateway file has for it.
 trait Kind: Restarts {
@@ -34,7 +34,7 @@ impl Kind for Redis {
 }
 
 fn gateway(backend: &Backend, server: &impl Kind) -> Gateway {
-    gateway_at(backend, server.url(), SHORT_LEASE)
+    gateway_at(backend, server.url(), "")
 }
 
 fn gateway_at(backend: &Backend, state: String, extra: &str) -> Gateway {
@@ -219,7 +219,8 @@ fn a_restart_loses_no_reservation(server: &mut impl Kind) {
 /// A gateway dies with a key that runs: the other says so, and lets an operator settle it.
 fn the_dead_leave_unknown_outcomes(server: &impl Kind) {
     let (backend, release) = holding();
-    let (mut dead, alive) = (gateway(&backend, server), gateway(&backend, server));
+    let missed_soon = || gateway_at(&backend, server.url(), SHORT_LEASE);
+    let (mut dead, alive) = (missed_soon(), missed_soon());
     thread::scope(|scope| {
         let (port, bytes) = (dead.port, bytes(&dead, "k0"));
         scope.spawn(move || raw(port, &bytes));
@@ -267,7 +268,7 @@ const PASSWORD: &str = "hunter2-CANARY-7f3a";
 
 /// A gateway that goes to its store by TLS, with a password from a file, and trusts this authority.
 fn secured(backend: &Backend, state: String, password: &str, authority: &str) -> Gateway {
-    let extra = "shared_store: { lease: 2s, password_file: store.password, ca: store.pem }";
+    let extra = "shared_store: { password_file: store.password, ca: store.pem }";
     let setup = Setup::new(backend).extra(extra);
     let files = vec![
         ("store.password", format!("{password}\n")),
