@@ -83,6 +83,9 @@ fn markdown(rows: &Rows) -> String {
             cell(&module.name),
             module.prefixes.join(", ")
         ));
+        if !module.answers.is_empty() {
+            out.push_str(&format!("Answers: {}.\n\n", cell(&module.answers.join("; "))));
+        }
         out.push_str(&header(&["route", "scope", "also asks for"]));
         for row in &module.routes {
             let mut cells = vec![
@@ -221,6 +224,7 @@ fn module_to_json(rows: &Rows, module: &ModuleRows) -> Value {
     json!({
         "module": &*module.name,
         "prefixes": module.prefixes,
+        "answers": module.answers,
         "routes": routes.collect::<Vec<_>>(),
         "fields": fields.collect::<Vec<_>>(),
     })

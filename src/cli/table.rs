@@ -102,6 +102,9 @@ fn block(module: &ModuleRows, columns: Columns, width: usize, out: &mut String) 
         module.name,
         BOLD.render_reset()
     );
+    for words in &module.answers {
+        let _ = writeln!(out, "  {}{words}{}", FAINT.render(), FAINT.render_reset());
+    }
     for row in &module.routes {
         let cells = row.cells.iter().skip(columns.start).take(columns.len());
         line(&label(row), &marks(row), width, cells.map(|access| sign(*access)), out);

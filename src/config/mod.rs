@@ -50,7 +50,7 @@ pub use addresses::{Address, Endpoint};
 pub use gateway::{Audit, AuditSync, AuditTarget, Gateway, Limits, Listener, Tls, Upstream, load_gateway};
 pub use keys::{IssuerSource, KeySource};
 pub use policy::{LoadedPolicy, load_policy};
-pub use policy_tests::{Expect, PolicyTest, load_policy_tests};
+pub use policy_tests::{Expect, PolicyTest, Response, load_policy_tests};
 pub use problem::{Problem, Severity, render, render_json};
 pub use schema::{gateway_schema, policy_schema};
 pub use state::{Host, Secret, ServerKind, SharedStore, State};

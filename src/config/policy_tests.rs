@@ -12,6 +12,7 @@ use super::problem::{Problem, Problems, nearest, quote};
 use super::shape::{Section, Shape, TextKind, check, optional, required};
 use super::values::{self, Fault};
 use super::yaml::{Node, Value};
+use crate::masking::media_type;
 use crate::reason::{Outcome, Reason};
 
 /// One case, and where it stands.
@@ -36,9 +37,23 @@ pub struct PolicyTest {
     /// Where it comes from.
     pub source: IpAddr,
     /// What the backend would say.
-    pub response: Option<Json>,
+    pub response: Option<Response>,
     /// What must come of it.
     pub expect: Expect,
+}
+
+/// What a backend would say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Response {
+    /// A body of JSON.
+    Json(Json),
+    /// A body as it is.
+    Text {
+        /// Its `Content-Type`.
+        content_type: String,
+        /// Its text, before it is written in the module's charset.
+        body: String,
+    },
 }
 
 /// What must come of a case; what is absent is not compared.
@@ -50,7 +65,7 @@ pub struct Expect {
     pub status: Option<u16>,
     /// The `error` of the client's answer.
     pub error: Option<String>,
-    /// The backend's answer as the caller has it.
+    /// The backend's answer as the caller has it; of a text a string.
     pub body: Option<Json>,
     /// The classes of which something is masked in the answer; without `response`, those that would be.
     pub masked: Option<Vec<String>>,
@@ -85,6 +100,15 @@ static HEADER_VALUE: TextKind = TextKind {
         HeaderValue::from_str(text)
             .map(drop)
             .map_err(|_| Fault::new("cannot be a header's value"))
+    },
+};
+
+static CONTENT_TYPE: TextKind = TextKind {
+    pattern: "^[^/]+/[^/]+$",
+    example: "text/csv",
+    check: |text| match media_type(text.as_bytes()) {
+        Some(_) if HeaderValue::from_str(text).is_ok() => Ok(()),
+        _ => Err(Fault::new("is no media type").hint("such as `text/csv`")),
     },
 };
 
@@ -181,7 +205,16 @@ static CASE: Section = Section {
             "The token's claims; without them there is no token.",
         ),
         required("request", Shape::Section(&REQUEST), "What is asked."),
-        optional("response", Shape::Json, "What the backend would say."),
+        optional(
+            "response",
+            Shape::Json,
+            "What the backend would say: JSON, or a text of this `content_type`.",
+        ),
+        optional(
+            "content_type",
+            Shape::Text(&CONTENT_TYPE),
+            "The type of `response`, which is then the body's text as it is; without it, `response` is JSON.",
+        ),
         required("expect", Shape::Section(&EXPECT), "What must come of it."),
     ],
 };
@@ -229,8 +262,7 @@ fn case(node: &Node, own: &Fields<'_>, classes: &[&str], problems: &mut Problems
     };
     let source = request.text("source").and_then(|text| text.text.parse().ok());
     let body = request.json("body").map(|body| serde_json::to_vec(&body));
-    let response = own.json("response");
-    let expect = expected(&expect, response.is_some(), classes, problems);
+    let expect = expected(&expect, own, classes, problems);
     Some(PolicyTest {
         name: own.text("name")?.text.to_owned(),
         file: problems.name(node.at),
@@ -241,9 +273,33 @@ fn case(node: &Node, own: &Fields<'_>, classes: &[&str], problems: &mut Problems
         headers: headers(&request),
         body: body.and_then(Result::ok).unwrap_or_default(),
         source: source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        response,
+        response: response(own, problems),
         expect,
     })
+}
+
+fn response(own: &Fields<'_>, problems: &mut Problems) -> Option<Response> {
+    let Some(kind) = own.text("content_type") else {
+        return own.json("response").map(Response::Json);
+    };
+    match own.json("response") {
+        Some(Json::String(body)) => Some(Response::Text {
+            content_type: kind.text.to_owned(),
+            body,
+        }),
+        Some(_) => {
+            problems
+                .error(kind.at, "with a `content_type`, `response` is a text")
+                .hint("write the body as it is after `response: |`, or leave `content_type` out");
+            None
+        }
+        None => {
+            problems
+                .error(kind.at, "there is no `response` that has this `content_type`")
+                .hint("say in `response` what the backend would answer");
+            None
+        }
+    }
 }
 
 fn headers(request: &Fields<'_>) -> HeaderMap {
@@ -265,20 +321,27 @@ fn headers(request: &Fields<'_>) -> HeaderMap {
     headers
 }
 
-fn expected(own: &Fields<'_>, answered: bool, classes: &[&str], problems: &mut Problems) -> Expect {
+fn expected(own: &Fields<'_>, case: &Fields<'_>, classes: &[&str], problems: &mut Problems) -> Expect {
     let keys = ["decision", "status", "error", "body", "masked"];
     if keys.iter().all(|key| own.key(key).is_none()) {
         problems
             .error(own.at, "`expect` expects nothing")
             .hint("such as `{ decision: DENIED_SCOPE, status: 403 }`");
     }
-    if let Some(at) = own.key("body").filter(|_| !answered) {
+    if let Some(at) = own.key("body").filter(|_| case.key("response").is_none()) {
         problems
             .error(
                 at,
                 "there is no `response` of which `body` could be what the caller has",
             )
             .hint("say in `response` what the backend would answer");
+    }
+    if let Some(at) = own.key("body").filter(|_| case.text("content_type").is_some())
+        && !own.json("body").is_some_and(|body| body.is_string())
+    {
+        problems
+            .error(at, "of a `response` with a `content_type`, `body` is a text")
+            .hint("write it as it is after `body: |`");
     }
     for class in own.texts("masked") {
         if !classes.contains(&class.text) {

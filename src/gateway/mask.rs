@@ -85,7 +85,7 @@ pub(super) async fn mask(
                 forget_coding(&mut head, permit);
                 None
             } else {
-                masker(&head, view, permit)?
+                masker(&head, view.mask, permit)?
             }
         }
     };
@@ -326,7 +326,7 @@ fn hide_headers(fields: &mut HeaderMap, permit: &Permit, line: &mut Line) {
 }
 
 /// The masker for a body of this type; none if the module lets the type pass as it is.
-fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<Masker>, Refusal> {
+fn masker(head: &response::Parts, mask: Mask, permit: &Permit) -> Result<Option<Masker>, Refusal> {
     let unmaskable = |why: String| Refusal::because(Reason::UnmaskableResponse, why);
     if head.status == StatusCode::PARTIAL_CONTENT {
         return Err(unmaskable("a part of a body cannot be masked".into()));
@@ -336,13 +336,19 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     if types.next().is_some() {
         return Err(unmaskable("two content types".into()));
     }
+    masker_of(content_type, mask, permit)
+}
+
+/// The masker for a body of this one type, likewise.
+pub(super) fn masker_of(content_type: &[u8], mask: Mask, permit: &Permit) -> Result<Option<Masker>, Refusal> {
+    let unmaskable = |why: String| Refusal::because(Reason::UnmaskableResponse, why);
     let tolerant = permit.module().is_some_and(|module| module.tolerant_json);
     match Format::of(content_type, dialect(permit)) {
-        Some(Format::Csv(_) | Format::Tsv(_)) if let Some(class) = columnless(&view.mask, permit) => Err(unmaskable(
+        Some(Format::Csv(_) | Format::Tsv(_)) if let Some(class) = columnless(&mask, permit) => Err(unmaskable(
             format!("class `{class}` is hidden from the caller and has `paths` alone, which say nothing of columns"),
         )),
-        Some(format) if tolerant => Ok(Some(Masker::tolerant(view.mask, format))),
-        Some(format) => Ok(Some(Masker::new(view.mask, format))),
+        Some(format) if tolerant => Ok(Some(Masker::tolerant(mask, format))),
+        Some(format) => Ok(Some(Masker::new(mask, format))),
         None if passes(content_type, permit) => Ok(None),
         None => {
             let what = media_type(content_type).unwrap_or_else(|| "an unknown type".into());
@@ -351,7 +357,7 @@ fn masker(head: &response::Parts, view: View, permit: &Permit) -> Result<Option<
     }
 }
 
-fn dialect(permit: &Permit) -> Dialect {
+pub(super) fn dialect(permit: &Permit) -> Dialect {
     permit.module().map(|module| module.dialect).unwrap_or_default()
 }
 

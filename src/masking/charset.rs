@@ -126,12 +126,14 @@ impl Charset {
     }
 
     /// What some bytes say. They are sound; if they were not, what is wrong would be U+FFFD.
-    pub(super) fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
+    #[must_use]
+    pub fn decode(self, bytes: &[u8]) -> Cow<'_, str> {
         self.encoding().decode_without_bom_handling(bytes).0
     }
 
     /// Text in this charset; none if it has not all of the characters.
-    pub(super) fn encode(self, text: &str) -> Option<Cow<'_, [u8]>> {
+    #[must_use]
+    pub fn encode(self, text: &str) -> Option<Cow<'_, [u8]>> {
         if self == Self::UsAscii && !text.is_ascii() {
             return None;
         }

@@ -128,6 +128,16 @@ impl Format {
         };
         is_in(Charset::Utf8).then_some(format)
     }
+
+    /// The charset that a body of this format is written in.
+    #[must_use]
+    pub const fn charset(self) -> Charset {
+        match self {
+            Self::Json | Self::JsonLines | Self::JsonSequence => Charset::Utf8,
+            Self::Csv(dialect) => dialect.charset,
+            Self::Tsv(charset) | Self::Xml(charset) => charset,
+        }
+    }
 }
 
 /// Type and subtype in lower case, without parameters; `None` if the field value is malformed.

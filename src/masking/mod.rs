@@ -34,7 +34,7 @@ mod xml;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use seal::FieldKey;
+use seal::{FieldKey, Home};
 
 pub use charset::Charset;
 pub use json::{Deviation, RowJudge, RowPath, Rows, Tolerated};
@@ -78,9 +78,9 @@ pub enum Action {
     Null,
     /// The value becomes this JSON literal, quotes included.
     Redact(Arc<str>),
-    /// The value's envelope stands in its place, as a string. Of XML the element or the attribute goes.
+    /// The value's envelope stands in its place, as a string; of XML, as the content of the element or the value of the attribute.
     Encrypt(Arc<FieldKey>),
-    /// The value's hash stands in its place, as a string. Of XML the element or the attribute goes.
+    /// The value's hash stands in its place, as a string; of XML, as the content of the element or the value of the attribute.
     Hash(Arc<FieldKey>),
 }
 
@@ -121,14 +121,14 @@ pub struct Mask {
     /// Which elements of which arrays this caller may see; absent = all that are not classified.
     pub rows: Option<Rows>,
     /// Where the answer comes from: envelopes open there only, and without it nothing is encrypted.
-    pub route: Option<Arc<str>>,
+    pub home: Option<Home>,
 }
 
 impl Mask {
     /// Whether something may be encrypted: what comes out is another each time then.
     #[must_use]
     pub fn encrypts(&self) -> bool {
-        self.route.is_some()
+        self.home.is_some()
     }
 
     /// A class that is hidden, selects something and could be no column's: no table can be masked then.

@@ -1,7 +1,7 @@
 //! Values that go out hashed or encrypted: the same customer joins across reports, or who holds the key reads them again.
 //!
 //! A hash says of two values whether they are one, and to who holds the key which value it is. An envelope says nothing to
-//! anybody else, and opens at its own place only: route and path are part of what is authenticated. Both stand as text,
+//! anybody else, and opens at its own place only: module, route and path are part of what is authenticated. Both stand as text,
 //! `hmac:KEY:…` and `enc:KEY:…`, in base64url without padding.
 
 mod hash;
@@ -12,14 +12,15 @@ use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
+use std::sync::Arc;
 
 pub(super) use hash::Hasher;
 
 /// Length of the secret that both keys come from, in bytes.
 pub const SECRET_BYTES: usize = 32;
 
-/// Largest value that is encrypted, in bytes as the backend wrote it: it is held whole. Likewise a field of CSV that is
-/// hashed; a value of JSON is hashed as it comes, however long.
+/// Largest value that is encrypted, in bytes as the backend wrote it: it is held whole. Likewise a field of CSV, an
+/// attribute or the content of an element that is hashed; a value of JSON is hashed as it comes, however long.
 pub const MAX_SEALED: usize = 64 * 1024;
 
 /// Longest path of an encrypted value, in bytes.
@@ -45,6 +46,15 @@ impl fmt::Debug for FieldKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("FieldKey").field(&self.id).finish()
     }
+}
+
+/// Where an answer comes from, as audit lines say it: its envelopes open there only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The module's name. Two modules may have routes of one label.
+    pub module: Arc<str>,
+    /// The route's label.
+    pub route: Arc<str>,
 }
 
 /// An envelope that does not open: another key, another place, or bytes that nobody sealed.
@@ -123,7 +133,7 @@ impl FieldKey {
     ///
     /// # Errors
     /// There is no randomness, or the library refuses.
-    pub fn seal(&self, value: &[u8], route: &str, pointer: &str) -> Result<String, NotSealed> {
+    pub fn seal(&self, value: &[u8], home: &Home, pointer: &str) -> Result<String, NotSealed> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| NotSealed)?;
         let mut envelope = nonce.to_vec();
@@ -131,7 +141,7 @@ impl FieldKey {
         self.aead
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
-                Aad::from(place(route, pointer)),
+                Aad::from(place(home, pointer)),
                 &mut sealed,
             )
             .map_err(|_| NotSealed)?;
@@ -143,7 +153,7 @@ impl FieldKey {
     ///
     /// # Errors
     /// It does not open here.
-    pub fn open(&self, envelope: &str, route: &str, pointer: &str) -> Result<Vec<u8>, Unsealed> {
+    pub fn open(&self, envelope: &str, home: &Home, pointer: &str) -> Result<Vec<u8>, Unsealed> {
         let sealed = envelope
             .strip_prefix("enc:")
             .and_then(|rest| rest.strip_prefix(&*self.id)?.strip_prefix(':'))
@@ -155,7 +165,7 @@ impl FieldKey {
             .aead
             .open_in_place(
                 Nonce::assume_unique_for_key(*nonce),
-                Aad::from(place(route, pointer)),
+                Aad::from(place(home, pointer)),
                 &mut value,
             )
             .map_err(|_| Unsealed)?
@@ -175,9 +185,9 @@ pub fn key_of(envelope: &str) -> Option<&str> {
 }
 
 /// Each part with its length, so that no two places are one text.
-fn place(route: &str, pointer: &str) -> Vec<u8> {
-    let mut place = Vec::with_capacity(16 + route.len() + pointer.len());
-    for part in [route, pointer] {
+fn place(Home { module, route }: &Home, pointer: &str) -> Vec<u8> {
+    let mut place = Vec::with_capacity(24 + module.len() + route.len() + pointer.len());
+    for part in [module, route, pointer] {
         place.extend_from_slice(&(part.len() as u64).to_be_bytes());
         place.extend_from_slice(part.as_bytes());
     }
@@ -244,37 +254,40 @@ mod tests {
     #[test]
     fn an_envelope_opens_with_its_key_at_its_place_alone() {
         let key = FieldKey::new("k1", &SECRET).unwrap();
-        let sealed = key.seal(b"\"123-45\"", "accounts/{id}", "/customer/ssn").unwrap();
+        let place = |module: &str, route: &str| Home {
+            module: module.into(),
+            route: route.into(),
+        };
+        let here = place("accounts", "/a/{id}");
+        let sealed = key.seal(b"\"123-45\"", &here, "/customer/ssn").unwrap();
         assert_eq!(key_of(&sealed), Some("k1"));
         assert!(
             sealed
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b":-_".contains(&byte))
         );
-        assert_ne!(
-            key.seal(b"\"123-45\"", "accounts/{id}", "/customer/ssn").unwrap(),
-            sealed
-        );
-        assert_eq!(
-            key.open(&sealed, "accounts/{id}", "/customer/ssn").unwrap(),
-            b"\"123-45\""
-        );
+        assert_ne!(key.seal(b"\"123-45\"", &here, "/customer/ssn").unwrap(), sealed);
+        assert_eq!(key.open(&sealed, &here, "/customer/ssn").unwrap(), b"\"123-45\"");
         let other = FieldKey::new("k1", &[7; SECRET_BYTES]).unwrap();
         let renamed = FieldKey::new("k2", &SECRET).unwrap();
-        for (key, route, pointer) in [
-            (&other, "accounts/{id}", "/customer/ssn"),
-            (&renamed, "accounts/{id}", "/customer/ssn"),
-            (&key, "accounts", "/customer/ssn"),
-            (&key, "accounts/{id}", "/customer"),
-            (&key, "accounts/{id}/customer", "/ssn"),
+        for (key, module, route, pointer) in [
+            (&other, "accounts", "/a/{id}", "/customer/ssn"),
+            (&renamed, "accounts", "/a/{id}", "/customer/ssn"),
+            (&key, "reports", "/a/{id}", "/customer/ssn"),
+            (&key, "accounts/a", "/{id}", "/customer/ssn"),
+            (&key, "accounts", "/a", "/customer/ssn"),
+            (&key, "accounts", "/a/{id}", "/customer"),
+            (&key, "accounts", "/a/{id}/customer", "/ssn"),
+            (&key, "", "accounts/a/{id}", "/customer/ssn"),
         ] {
-            assert_eq!(key.open(&sealed, route, pointer), Err(Unsealed), "{route} {pointer}");
+            let opened = key.open(&sealed, &place(module, route), pointer);
+            assert_eq!(opened, Err(Unsealed), "{module} {route} {pointer}");
         }
         for at in "enc:k1:".len()..sealed.len() {
             let mut changed = sealed.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(key.open(&changed, "accounts/{id}", "/customer/ssn"), Err(Unsealed));
+            assert_eq!(key.open(&changed, &here, "/customer/ssn"), Err(Unsealed));
         }
         for other in [
             "enc:k1",
@@ -287,7 +300,7 @@ mod tests {
             assert_eq!(key_of(other), None, "{other}");
         }
         for bad in ["", "enc:", "enc:k1:", "enc:k1:AAAA", "hmac:k1:AAAA"] {
-            assert_eq!(key.open(bad, "", ""), Err(Unsealed), "{bad}");
+            assert_eq!(key.open(bad, &here, ""), Err(Unsealed), "{bad}");
         }
         assert_eq!(format!("{key:?}"), "FieldKey(\"k1\")");
         assert!(key.is_same(&FieldKey::new("k1", &SECRET).unwrap()));

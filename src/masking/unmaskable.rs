@@ -99,7 +99,7 @@ pub enum Unmaskable {
     },
     /// More than [`MAX_SEALED`](super::seal::MAX_SEALED).
     #[error(
-        "byte {at}: a value to be encrypted is longer than {} bytes",
+        "byte {at}: a value to be encrypted, or hashed in XML, is longer than {} bytes",
         super::seal::MAX_SEALED
     )]
     LongValue {

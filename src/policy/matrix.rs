@@ -36,6 +36,8 @@ pub struct ModuleRows {
     pub name: Arc<str>,
     /// Its prefixes.
     pub prefixes: Vec<String>,
+    /// How its answers are read, in words, as far as it says so.
+    pub answers: Vec<String>,
     /// Its routes.
     pub routes: Vec<RouteRow>,
     /// The classes.
@@ -201,6 +203,7 @@ impl Policy {
         ModuleRows {
             name: Arc::clone(&module.module.name),
             prefixes: module.module.prefixes.iter().map(ToString::to_string).collect(),
+            answers: module.module.answers(),
             routes,
             classes,
         }

@@ -16,7 +16,7 @@ use crate::ledger::schema::{Fault, Schema};
 use crate::ledger::{Deltas, EntryRules};
 use crate::masking::coding::Coding;
 use crate::masking::seal::FieldKey;
-use crate::masking::{Dialect, RowPath};
+use crate::masking::{Charset, Delimiter, Dialect, RowPath};
 
 /// Index of a role in [`Parts::roles`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -125,6 +125,30 @@ pub struct Module {
     pub routes: Vec<Route>,
     /// Where it stands.
     pub origin: Origin,
+}
+
+impl Module {
+    /// What it says of how answers are read, in words; nothing for a module that leaves it at what goes without saying.
+    #[must_use]
+    pub fn answers(&self) -> Vec<String> {
+        let Dialect { delimiter, charset } = self.dialect;
+        let mut words = Vec::new();
+        if self.tolerant_json {
+            words.push("JSON that is not quite JSON is read".to_owned());
+        }
+        if delimiter != Delimiter::default() {
+            words.push(format!("fields of CSV are separated by `{}`", delimiter.word()));
+        }
+        if charset != Charset::default() {
+            words.push(format!("CSV and XML are in {}", charset.name()));
+        }
+        match &self.unmaskable {
+            Unmaskable { pass_all: true, .. } => words.push("what cannot be masked passes unmasked".to_owned()),
+            Unmaskable { pass, .. } if pass.is_empty() => {}
+            Unmaskable { pass, .. } => words.push(format!("unmasked passes: {}", pass.join(", "))),
+        }
+        words
+    }
 }
 
 /// What a module says of answers that cannot be masked.

@@ -9,9 +9,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::mem::replace;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
@@ -147,6 +150,9 @@ where
         let peer = Rc::clone(&asking);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
+            if gateway.is_crowded() {
+                after_the_others().await;
+            }
             Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
@@ -192,6 +198,20 @@ where
     if let Err(fault) = ended {
         tracing::debug!(%address, %fault, "connection ended early");
     }
+}
+
+/// Lets every task that is ready go first, once. Under load the answers of a round are then made one after the other and go
+/// out one after the other: the same code runs many times in a row, and whoever reads the answers wakes up once for many.
+async fn after_the_others() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The smallest read buffer that hyper takes.

@@ -163,7 +163,7 @@ fn mask(names: &[&str], paths: &[&str]) -> Result<Mask, Box<dyn Error>> {
         selectors: Arc::new(Selectors::compile(&[rule])?),
         actions: [Some(Action::Remove)].into(),
         rows: None,
-        route: None,
+        home: None,
     })
 }
 

@@ -4,11 +4,18 @@
 
 use std::fs;
 use std::path::Path;
+use tollgate::masking;
 
+#[path = "../../src/masking/tests/elements.rs"]
+mod elements;
 #[path = "targets/json.rs"]
 mod json;
 #[path = "targets/path.rs"]
 mod path;
+#[path = "../../src/masking/tests/rules.rs"]
+mod rules;
+#[path = "targets/runs.rs"]
+mod runs;
 #[path = "targets/csv.rs"]
 mod tables;
 

@@ -16,6 +16,7 @@ mod harness;
 mod servers;
 
 mod admin;
+mod answers;
 mod audit;
 mod cli;
 mod codings;

@@ -90,6 +90,8 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/fields.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/accounts",
     ];
@@ -106,6 +108,8 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/fields.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/tariffs",
     ];
@@ -114,10 +118,14 @@ fn an_envelope_opens_for_who_holds_the_key() {
         "decrypt",
         "--key",
         "k1=keys/other.key",
+        "--module",
+        "accounts",
         "--route",
         "/api/accounts",
     ];
+    let other_module = [&key[..4], &["--module", "tariffs"], &key[6..]].concat();
     for (arguments, input) in [
+        (other_module, text.as_str()),
         (at("/list/0/ssn"), ""),
         (at("/ssn"), ""),
         (other_route.to_vec(), text.as_str()),
@@ -203,5 +211,73 @@ fn a_long_value_is_hashed_as_it_comes() {
     assert_eq!(
         (answer.status, answer.text().len()),
         (200, "{\"customer\":\"hmac:k1:\"}".len() + 43)
+    );
+}
+
+#[test]
+fn a_customer_is_one_hash_in_json_in_a_table_and_in_xml() {
+    const XML: &str = "<c:list xmlns:c='urn:c'><c:a customer='O&#39;Neill &amp; Li' n='1'/><c:a n='2'>\
+        <c:Customer since='CANARY-7f3a'>O'Neill <!-- CANARY-7f3a -->&amp;<![CDATA[ Li]]></c:Customer></c:a></c:list>";
+    const ROWS: [(&str, &str, &str); 3] = [
+        ("json", "application/json", r#"{"customer":"O'Neill \u0026 Li"}"#),
+        ("csv", "text/csv", "id,Customer\r\n1,\"O'Neill & Li\"\r\n"),
+        ("xml", "application/xml", XML),
+    ];
+    let backend = Backend::script(|request, stream| {
+        let name = request.target.rsplit('/').next().unwrap();
+        let (_, kind, body) = ROWS.iter().find(|(own, ..)| *own == name).unwrap();
+        stream.write_all(answer("200 OK", kind, body).as_bytes()).is_ok()
+    });
+    let gateway = gateway(&backend, "  c: { names: [customer], mask: hash, key: k1 }\n");
+    let arguments = ["field", "hash", "--key", "k1=keys/fields.key", "O'Neill & Li"];
+    let (_, hash, _) = run(&arguments, &gateway.path(""));
+    let hash = hash.trim_end();
+    for (name, want) in [
+        ("json", format!("{{\"customer\":\"{hash}\"}}")),
+        ("csv", format!("id,Customer\r\n1,{hash}\r\n")),
+        (
+            "xml",
+            format!(
+                "<c:list xmlns:c='urn:c'><c:a customer='{hash}' n='1'/><c:a n='2'>\
+                 <c:Customer>{hash}</c:Customer></c:a></c:list>"
+            ),
+        ),
+    ] {
+        let answer = gateway.get(&format!("/api/accounts/{name}"), &["clerk"]);
+        assert_eq!((answer.status, answer.text()), (200, want), "{name}");
+    }
+}
+
+#[test]
+fn an_envelope_of_xml_opens_for_who_holds_the_key() {
+    const BODY: &str =
+        "<c:list xmlns:c='urn:c'><c:a ssn='CANARY-7f3a &lt;'/><c:SSN>CANARY-7f3a<b/>&#67;</c:SSN></c:list>";
+    let backend = Backend::bytes(answer("200 OK", "application/xml", BODY));
+    let gateway = gateway(&backend, "  s: { names: [ssn], mask: encrypt, key: k1 }\n");
+    let answer = gateway.get("/api/accounts/A1", &["clerk"]);
+    let mut text = answer.text();
+    assert!(answer.status == 200 && !text.contains(CANARY), "{text}");
+    for path in ["/list/a/ssn", "/list/SSN"] {
+        let (before, rest) = text.split_once("enc:").unwrap();
+        let (envelope, after) = rest.split_at(rest.find(['<', '\'']).unwrap());
+        let envelope = format!("enc:{envelope}");
+        let open = |route, path| {
+            let key = "k1=keys/fields.key";
+            let place = ["--module", "accounts", "--route", route, "--path", path];
+            run(
+                &[&["field", "decrypt", "--key", key], &place[..], &[&envelope]].concat(),
+                &gateway.path(""),
+            )
+        };
+        assert!(open("/api/accounts", "/list").2.contains("does not open"));
+        let (code, value, error) = open("/api/accounts", path);
+        assert_eq!((code, error.as_str()), (0, ""));
+        text = format!("{before}{}{after}", value.trim_end_matches('\n'));
+    }
+    assert_eq!(text, BODY);
+    let line = gateway.audit(1).pop().unwrap();
+    assert_eq!(
+        (&line["module"], &line["route"]),
+        (&"accounts".into(), &"/api/accounts".into())
     );
 }

@@ -240,11 +240,135 @@ fn every_problem_in_cases_is_said_at_once() {
         "cases.yaml",
         "- name: one\n  request: { method: GET, ulr: /x }\n  expect: { decision: DENIED_SCOP, staus: 403 }\n\
          - name: one\n  claims: [a]\n  request: { method: \"G T\", url: /x, source: here }\n  expect: { masked: [subsidi], body: 1 }\n\
-         - name: two\n  request: { method: GET, url: /x }\n  expect: {}\n",
+         - name: two\n  request: { method: GET, url: /x }\n  expect: {}\n\
+         - name: three\n  request: { method: GET, url: /x }\n  content_type: csv\n  response: [a]\n  expect: { body: a }\n\
+         - name: four\n  request: { method: GET, url: /x }\n  content_type: text/csv\n  response: [a]\n  expect: { body: [a] }\n\
+         - name: five\n  request: { method: GET, url: /x }\n  content_type: text/csv\n  expect: { status: 200 }\n",
     );
     let (code, _, err) = run(&["test", "--config", "tollgate.yaml", "cases.yaml"], folder.path());
     assert_eq!(code, 1);
     insta::assert_snapshot!("test_problems", err);
+}
+
+const TEXTS: &str = r#"
+- ASK
+  name: a table
+  content_type: text/csv; charset=windows-1252
+  response: "Straße;ssn;Code;IBAN\nGräfe;1;C-17;\"a;b\"\n"
+  expect: { status: 200, masked: [pii, code, iban], body: "Straße;ssn;Code;IBAN\nGräfe;[REDACTED];HASH;enc:k1:*\n" }
+- ASK
+  name: an XML document
+  content_type: application/soap+xml
+  response: "<l id='é'><ssn>1</ssn><Code>C-17</Code><a iban='1' code='C-17'/><subsidy_tier/></l>"
+  expect:
+    masked: [pii, code, iban, subsidy]
+    body: "<l id='é'><ssn>[REDACTED]</ssn><Code>HASH</Code><a iban='enc:k1:*' code='HASH'/></l>"
+- ASK
+  name: lines
+  content_type: application/x-ndjson
+  response: "{\"code\":\"C-17\"}\n{\"iban\":1,\"x\":[\"enc:k1:*\"]}\n"
+  expect: { body: "{\"code\":\"HASH\"}\n{\"iban\":\"enc:k1:*\",\"x\":[\"enc:k1:*\"]}\n" }
+- ASK
+  name: JSON that is not quite JSON
+  content_type: application/json
+  response: "{\"ssn\":\"a\",\"n\":007,}"
+  expect: { body: "{\"ssn\":\"[REDACTED]\",\"n\":007,}" }
+- ASK
+  name: what passes
+  content_type: text/plain
+  response: "ssn 1"
+  expect: { status: 200, masked: [], body: "ssn 1" }
+- ASK
+  name: what does not
+  content_type: text/html
+  response: "<p>1</p>"
+  expect: { status: 502, decision: ERROR_UPSTREAM, error: unmaskable_response }
+- ASK
+  name: the other delimiter
+  content_type: text/csv
+  response: "id,ssn\n1,2\n"
+  expect: { status: 502, error: unmaskable_response }
+- ASK
+  name: the other charset
+  content_type: text/csv; charset=utf-8
+  response: "id;ssn\n1;2\n"
+  expect: { status: 502, error: unmaskable_response }
+- ASK
+  name: text that the charset does not have
+  content_type: text/xml
+  response: "<a><ж/></a>"
+  expect: { status: 502, error: unmaskable_response }
+"#;
+
+/// The suite's policy; accounts are read otherwise, and have classes that are hashed and encrypted.
+fn of_texts() -> TempDir {
+    let reads =
+        "    json: tolerant\n    csv: { delimiter: \";\" }\n    charset: windows-1252\n    unmaskable: [text/plain]\n";
+    let classes = "  code: { names: [code], mask: hash, key: k1 }\n  iban: { names: [iban], mask: encrypt, key: k1 }\n";
+    let policy = POLICY
+        .replace("../keys/", "keys/")
+        .replace(
+            "    prefix: /api/accounts\n",
+            &format!("    prefix: /api/accounts\n{reads}"),
+        )
+        .replace(
+            "fields:\n",
+            &format!("field_keys: {{ k1: {{ file: keys/fields.key }} }}\nfields:\n{classes}"),
+        );
+    let folder = folder("");
+    write(folder.path(), "policy.yaml", &policy);
+    write(folder.path(), "keys/fields.key", &"5a".repeat(32));
+    folder
+}
+
+#[test]
+fn cases_have_bodies_of_every_type_that_is_read() {
+    let folder = of_texts();
+    let hash = good(&folder, &["field", "hash", "--key", "k1=keys/fields.key", "C-17"]);
+    let ask = "claims: { sub: u1, roles: [clerk] }\n  request: { method: GET, url: /api/accounts }";
+    let cases = TEXTS.replace("HASH", hash.trim_end()).replace("ASK", ask);
+    write(folder.path(), "cases.yaml", &cases);
+    let arguments = ["test", "--config", "tollgate.yaml", "cases.yaml"];
+    let out = good(&folder, &arguments);
+    assert_eq!(out, "ok: 9 cases, 9 passed, 0 failed\n");
+    // Each that is given back fails when it is another.
+    let count = cases.matches("body: ").count();
+    write(folder.path(), "cases.yaml", &cases.replace("body: \"", "body: \"x"));
+    let (code, out, _) = run(&arguments, folder.path());
+    assert_eq!(code, 1);
+    assert!(out.contains(&format!(" {count} failed")), "{out}");
+    assert!(out.contains("body: expected \"xssn 1\", got \"ssn 1\""), "{out}");
+}
+
+#[test]
+fn how_a_module_reads_answers_is_said_where_one_asks_what_is_seen() {
+    let folder = of_texts();
+    let words = [
+        "JSON that is not quite JSON is read",
+        "fields of CSV are separated by `;`",
+        "CSV and XML are in windows-1252",
+        "unmasked passes: text/plain",
+    ];
+    let claims = r#"{"sub":"u1","roles":["clerk"],"iss":"https://idp.city.example","aud":"billing-api"}"#;
+    let request = ["--claims", claims, "GET", "/api/accounts"];
+    let explained = good(
+        &folder,
+        &[&["explain", "--config", "tollgate.yaml"], &request[..]].concat(),
+    );
+    let step = explained.lines().find(|line| line.contains("answer ")).unwrap();
+    assert!(
+        step.contains(&words.join("; ")) && step.contains("policy.yaml:"),
+        "{explained}"
+    );
+    for format in ["table", "markdown"] {
+        let text = matrix(&folder, format);
+        for words in words {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+    }
+    let told: Value = serde_json::from_str(&matrix(&folder, "json")).unwrap();
+    assert_eq!(told["modules"][0]["answers"], json!(words));
+    assert_eq!(told["modules"][1]["answers"], json!([]));
 }
 
 #[test]

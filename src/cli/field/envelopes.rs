@@ -3,18 +3,18 @@
 use anyhow::{Context as _, bail};
 use std::sync::Arc;
 
-use crate::masking::seal::{FieldKey, key_of};
+use crate::masking::seal::{FieldKey, Home, key_of};
 
 /// Opens one envelope.
-pub(super) fn open(envelope: &str, keys: &[Arc<FieldKey>], route: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) fn open(envelope: &str, keys: &[Arc<FieldKey>], home: &Home, path: &str) -> anyhow::Result<Vec<u8>> {
     let id = key_of(envelope).with_context(|| format!("`{path}`: no envelope, which is `enc:KEY:…`"))?;
     let key = keys.iter().find(|key| key.id() == id);
     let key = key.with_context(|| format!("`{path}`: sealed with key `{id}`, which is not given by `--key`"))?;
-    key.open(envelope, route, path).with_context(|| format!("`{path}`"))
+    key.open(envelope, home, path).with_context(|| format!("`{path}`"))
 }
 
 /// Opens every envelope of a JSON text, or of several.
-pub(super) fn open_all(document: &str, keys: &[Arc<FieldKey>], route: &str) -> anyhow::Result<Vec<u8>> {
+pub(super) fn open_all(document: &str, keys: &[Arc<FieldKey>], home: &Home) -> anyhow::Result<Vec<u8>> {
     for text in serde_json::Deserializer::from_str(document).into_iter::<serde::de::IgnoredAny>() {
         text.context("standard input is no JSON")?;
     }
@@ -36,7 +36,7 @@ pub(super) fn open_all(document: &str, keys: &[Arc<FieldKey>], route: &str) -> a
             }
             '"' => match token.trim_matches('"') {
                 envelope if key_of(envelope).is_some() => {
-                    out.extend_from_slice(&open(envelope, keys, route, &place.pointer())?);
+                    out.extend_from_slice(&open(envelope, keys, home, &place.pointer())?);
                 }
                 _ => out.extend_from_slice(token.as_bytes()),
             },
@@ -126,7 +126,12 @@ mod tests {
     #[test]
     fn each_envelope_opens_at_its_place_and_every_other_byte_stays() {
         let keys = [Arc::new(FieldKey::new("k1", &[1; 32]).unwrap())];
-        let seal = |value: &str, path| keys[0].seal(value.as_bytes(), "/r", path).unwrap();
+        let home = |module: &str, route: &str| Home {
+            module: module.into(),
+            route: route.into(),
+        };
+        let here = home("m", "/r");
+        let seal = |value: &str, path| keys[0].seal(value.as_bytes(), &here, path).unwrap();
         let (a, b, c) = (
             seal("\"x,}\"", "/a~1b"),
             seal("1.50", "/l/*/s"),
@@ -138,20 +143,21 @@ mod tests {
         let plain =
             "{ \"a/b\":\"x,}\", \"t\":\"enc\\\"{\" ,\"l\":[{\"s\":1.50}, {\"s\":{\"n\":[]},\"enc:k1:\":1}]}\n{}\n";
         assert_eq!(
-            String::from_utf8(open_all(&sealed, &keys, "/r").unwrap()).unwrap(),
+            String::from_utf8(open_all(&sealed, &keys, &here).unwrap()).unwrap(),
             plain
         );
-        for (document, route, fault) in [
-            (sealed.as_str(), "/other", "`/a~1b`: "),
-            (&sealed.replace("a/b", "ab"), "/r", "`/ab`: "),
+        for (document, home, fault) in [
+            (sealed.as_str(), &home("m", "/other"), "`/a~1b`: "),
+            (&sealed, &home("n", "/r"), "`/a~1b`: "),
+            (&sealed.replace("a/b", "ab"), &here, "`/ab`: "),
             (
                 &sealed.replace("enc:k1", "enc:k2"),
-                "/r",
+                &here,
                 "`/a~1b`: sealed with key `k2`, which is not given",
             ),
-            ("{\"a\":", "/r", "standard input is no JSON"),
+            ("{\"a\":", &here, "standard input is no JSON"),
         ] {
-            let text = format!("{:#}", open_all(document, &keys, route).unwrap_err());
+            let text = format!("{:#}", open_all(document, &keys, home).unwrap_err());
             assert!(text.starts_with(fault), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::masking::seal::{FieldKey, SECRET_BYTES};
+use crate::masking::seal::{FieldKey, Home, SECRET_BYTES};
 
 /// Largest document that is read from standard input, in bytes.
 const MAX_DOCUMENT: u64 = 1 << 30;
@@ -29,6 +29,9 @@ pub(super) struct Decrypt {
     /// A key of `field_keys`, and the file that has it; may be given again.
     #[arg(long, value_name = "ID=FILE", required = true, value_parser = key)]
     key: Vec<std::sync::Arc<FieldKey>>,
+    /// The module that the answer came from, by its name in the policy and the audit log.
+    #[arg(long)]
+    module: String,
     /// The route that the answer came from, as the audit log names it, such as /api/accounts/{id}.
     #[arg(long)]
     route: String,
@@ -81,9 +84,13 @@ impl Field {
 
 impl Decrypt {
     fn run(&self) -> anyhow::Result<ExitCode> {
+        let home = Home {
+            module: self.module.as_str().into(),
+            route: self.route.as_str().into(),
+        };
         let opened = match (&self.value, &self.path) {
             (Some(envelope), Some(path)) => {
-                let mut value = envelopes::open(envelope, &self.key, &self.route, path)?;
+                let mut value = envelopes::open(envelope, &self.key, &home, path)?;
                 value.push(b'\n');
                 value
             }
@@ -97,7 +104,7 @@ impl Decrypt {
                 if document.len() as u64 > MAX_DOCUMENT {
                     bail!("standard input is larger than {} MiB", MAX_DOCUMENT >> 20);
                 }
-                envelopes::open_all(&document, &self.key, &self.route)?
+                envelopes::open_all(&document, &self.key, &home)?
             }
         };
         std::io::stdout().write_all(&opened).context("cannot write")?;

@@ -10,18 +10,20 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accept::{METHODS, once};
 use super::guard::key;
+use super::mask::{dialect, masker_of};
 use super::normalize::read_target;
 use super::pages::preflight;
 use super::refusal::{Refusal, status};
 use super::rehearse;
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
-use crate::masking::{Format, Mask, Masker};
+use crate::masking::{Charset, Format, Mask};
 use crate::policy::{Authority, Decision, Permit, Policy, evaluate, route};
 use crate::reason::{Outcome, Reason};
 use steps::Steps;
@@ -79,8 +81,8 @@ pub struct Told<'e> {
 /// A backend's answer as this caller would have it.
 #[derive(Debug)]
 pub struct Masked {
-    /// The body.
-    pub body: Value,
+    /// The body's text.
+    pub text: String,
     /// The classes of which something was masked.
     pub classes: Vec<Arc<str>>,
 }
@@ -327,35 +329,45 @@ impl Explanation {
         }
     }
 
-    /// What this caller would have of a backend's answer; none when the backend would not be asked.
+    /// What this caller would have of a backend's answer of this type; none when the backend would not be asked. The text is
+    /// written in the charset that the module says, and read in it again.
     ///
     /// # Errors
     /// The answer cannot be masked: why, and the status of the answer in its place.
-    pub fn mask(&self, answer: &Value) -> Option<Result<Masked, (Reason, u16)>> {
+    pub fn mask(&self, content_type: &str, text: &str) -> Option<Result<Masked, (Reason, u16)>> {
         let permit = self.permit.as_ref().filter(|_| self.outcome != Outcome::DryRun)?;
         let Some(mask) = self.mask.clone() else {
-            let body = answer.clone();
-            return Some(Ok(Masked {
-                body,
-                classes: Vec::new(),
-            }));
+            return Some(Ok(Masked::untouched(text)));
         };
-        let bytes = serde_json::to_vec(answer).unwrap_or_default();
-        let mut masker = Masker::new(mask, Format::Json);
+        let told = |reason| (reason, status(reason).as_u16());
+        let mut masker = match masker_of(content_type.as_bytes(), mask, permit) {
+            Ok(Some(masker)) => masker,
+            Ok(None) => return Some(Ok(Masked::untouched(text))),
+            Err(refusal) => return Some(Err(told(refusal.reason))),
+        };
+        let charset =
+            Format::of(content_type.as_bytes(), dialect(permit)).map_or_else(Charset::default, Format::charset);
+        // Text that the charset does not have is what no backend of it says. Those that say it in UTF-8 are read like this.
+        let bytes = charset.encode(text).unwrap_or(Cow::Borrowed(text.as_bytes()));
         let mut out = Vec::new();
-        let fed = masker
-            .feed(&bytes, &mut out)
-            .and_then(|()| masker.finish(&mut out))
-            .ok();
-        let Some(body) = fed.and_then(|()| serde_json::from_slice(&out).ok()) else {
-            let reason = Reason::UnmaskableResponse;
-            return Some(Err((reason, status(reason).as_u16())));
-        };
+        let fed = masker.feed(&bytes, &mut out).and_then(|()| masker.finish(&mut out));
+        if fed.is_err() {
+            return Some(Err(told(Reason::UnmaskableResponse)));
+        }
         let names = permit.policy().class_names().zip(masker.tally());
         let classes = names.filter(|(_, count)| **count > 0).map(|(name, _)| Arc::clone(name));
         Some(Ok(Masked {
-            body,
+            text: charset.decode(&out).into_owned(),
             classes: classes.collect(),
         }))
+    }
+}
+
+impl Masked {
+    fn untouched(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            classes: Vec::new(),
+        }
     }
 }

@@ -163,6 +163,12 @@ impl<'p> Steps<'p> {
         self.fields = permit.classes(self.caller.as_deref()).iter().map(field).collect();
         let hidden: Vec<&str> = permit.hidden_classes().map(|class| &**class).collect();
         self.line(true, "fields", format!("masked classes: {}", list(&hidden)));
+        if let Some(module) = permit.module() {
+            let answers = module.answers();
+            if !answers.is_empty() {
+                self.line_at(true, "answer", answers.join("; "), Some(&module.origin));
+            }
+        }
         if let Some(rule) = permit.row_rule() {
             let place = match rule.at.to_string() {
                 root if root.is_empty() => "the whole answer".to_owned(),

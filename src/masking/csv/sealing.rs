@@ -53,9 +53,9 @@ impl Machine {
             Some(Some(Action::Hash(key))) => Some(key.hash(text(&self.name, self.grammar).as_bytes())),
             Some(Some(Action::Encrypt(key))) => self
                 .mask
-                .route
-                .as_deref()
-                .and_then(|route| key.seal(&self.name, route, &seal.pointer).ok()),
+                .home
+                .as_ref()
+                .and_then(|home| key.seal(&self.name, home, &seal.pointer).ok()),
             _ => None,
         };
         let text = text.ok_or_else(|| self.fault(self.record_at, CsvFault::NotSealed))?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::machine::{Cursor, Machine};
 use super::walk::Frame;
 use crate::masking::names::unescape;
-use crate::masking::seal::{FieldKey, Hasher, MAX_POINTER, MAX_SEALED};
+use crate::masking::seal::{FieldKey, Hasher, Home, MAX_POINTER, MAX_SEALED};
 use crate::masking::utf8::Carry;
 use crate::masking::{Action, Unmaskable};
 
@@ -52,10 +52,10 @@ impl Sealing {
     }
 
     /// What stands in place of the value, which has ended.
-    fn finish(self, route: Option<&str>) -> Option<String> {
+    fn finish(self, home: Option<&Home>) -> Option<String> {
         match self.way {
             Way::Hash { hasher, .. } => Some(hasher.finish(&self.key)),
-            Way::Encrypt { pointer, bytes } => self.key.seal(&bytes, route?, &pointer).ok(),
+            Way::Encrypt { pointer, bytes } => self.key.seal(&bytes, home?, &pointer).ok(),
         }
     }
 
@@ -196,7 +196,7 @@ impl Machine {
         };
         sealing.feed(cursor.chunk.get(sealing.from..cursor.at).unwrap_or_default())?;
         let at = sealing.start;
-        let text = sealing.finish(self.mask.route.as_deref());
+        let text = sealing.finish(self.mask.home.as_ref());
         let text = text.ok_or(Unmaskable::NotSealed { at })?;
         // Nothing in it has to be escaped.
         let _ = std::io::Write::write_fmt(cursor.out, format_args!("\"{text}\""));

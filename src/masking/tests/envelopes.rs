@@ -6,14 +6,11 @@ use proptest::prelude::*;
 use super::csv::CSV;
 use super::properties::{chunked, tree};
 use super::rows::with_rows;
-use super::sealed::key;
+use super::rules::{home, key};
 use super::{Masked, feed, mask, run};
 use crate::masking::names::unescape;
-use crate::masking::seal::{MAX_POINTER, MAX_SEALED, Unsealed};
+use crate::masking::seal::{Home, MAX_POINTER, MAX_SEALED, Unsealed};
 use crate::masking::{CsvFault, Format, MAX_ROW, Mask, Masker, Unmaskable};
-
-/// The route of the tests' masks.
-const ROUTE: &str = "/api/accounts";
 
 /// The hash as cases write it.
 fn h(text: &str) -> String {
@@ -21,7 +18,7 @@ fn h(text: &str) -> String {
 }
 
 /// Opens every envelope of a sound document at its place, and leaves every other byte.
-fn open_document(document: &[u8], route: &str) -> Result<Vec<u8>, Unsealed> {
+fn open_document(document: &[u8], home: &Home) -> Result<Vec<u8>, Unsealed> {
     let (mut out, mut pointer) = (Vec::new(), String::new());
     // Of each open container: whether the next string is a name, whether it is an array, how long the pointer to it is.
     let mut open: Vec<(bool, bool, usize)> = Vec::new();
@@ -48,7 +45,7 @@ fn open_document(document: &[u8], route: &str) -> Result<Vec<u8>, Unsealed> {
                     unescape(raw, &mut name);
                     pointer += &format!("/{}", name.replace('~', "~0").replace('/', "~1"));
                 } else if raw.starts_with(b"enc:k1:") {
-                    out.extend(key().open(std::str::from_utf8(raw).unwrap(), route, &pointer)?);
+                    out.extend(key().open(std::str::from_utf8(raw).unwrap(), home, &pointer)?);
                     at = end;
                     continue;
                 }
@@ -168,13 +165,17 @@ fn what_is_encrypted_is_given_back_byte_by_byte() {
     ] {
         let out = masked(&mask(rules), Format::Json, input);
         assert_eq!(out.matches("enc:k1:").count(), sealed, "{out}");
-        let opened = open_document(out.as_bytes(), ROUTE).unwrap();
+        let opened = open_document(out.as_bytes(), &home()).unwrap();
         assert_eq!(String::from_utf8(opened).unwrap(), input, "{rules}");
-        assert_eq!(open_document(out.as_bytes(), "/api/account"), Err(Unsealed));
+        let other = Home {
+            module: "other".into(),
+            ..home()
+        };
+        assert_eq!(open_document(out.as_bytes(), &other), Err(Unsealed));
     }
     let lines = "{\"ssn\":1}\n\n{\"a\":{\"ssn\":[2]}}\n";
     let out = masked(&mask("e ssn"), Format::JsonLines, lines);
-    assert_eq!(open_document(out.as_bytes(), ROUTE).unwrap(), lines.as_bytes());
+    assert_eq!(open_document(out.as_bytes(), &home()).unwrap(), lines.as_bytes());
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn rows_are_judged_before_they_are_sealed() {
             ..
         } = all_ways(|| Masker::new(mask.clone(), Format::Json), input.as_bytes());
         assert_eq!((end, dropped), (Ok(()), 1), "{rules}");
-        let out = open_document(&out, ROUTE).unwrap();
+        let out = open_document(&out, &home()).unwrap();
         let expected = match rules {
             "h id" => r#"{"rows": [{"id":"%1%","d":1,"ssn":"x"},{"d":1,"id":"%[3]%"}]}"#,
             "e /rows/*" => r#"{"rows": [{"id":1,"d":1,"ssn":"x"},{"d":1,"id":[3]}]}"#,
@@ -274,7 +275,7 @@ fn what_cannot_be_hashed_or_sealed_is_unmaskable() {
     assert_eq!(sealed.end, Ok(()));
     let text = String::from_utf8_lossy(&sealed.out).into_owned();
     let envelope = text.split('"').nth(3).unwrap();
-    assert_eq!(key().open(envelope, ROUTE, "/ssn").unwrap(), b"\"M\xfcller\"");
+    assert_eq!(key().open(envelope, &home(), "/ssn").unwrap(), b"\"M\xfcller\"");
 }
 
 #[test]
@@ -290,11 +291,11 @@ fn a_sealed_value_is_bound_to_its_pointer() {
         let out = masked(&mask(rules), Format::Json, body);
         let envelope = out.split('"').find(|part| part.starts_with("enc:k1:")).unwrap();
         assert_eq!(
-            key().open(envelope, ROUTE, pointer).unwrap(),
+            key().open(envelope, &home(), pointer).unwrap(),
             value.as_bytes(),
             "{rules}"
         );
-        assert!(key().open(envelope, ROUTE, "/c/x").is_err());
+        assert!(key().open(envelope, &home(), "/c/x").is_err());
     }
 }
 
@@ -304,11 +305,11 @@ fn a_list_may_be_sorted_and_still_opens() {
     let parts: Vec<&str> = out.trim_matches(['[', ']']).split(',').collect();
     let turned = format!("[{}, {}]", parts[1], parts[0]);
     assert_eq!(
-        open_document(turned.as_bytes(), ROUTE).unwrap(),
+        open_document(turned.as_bytes(), &home()).unwrap(),
         br#"[{"ssn":2}, {"ssn":1}]"#
     );
     let moved = turned.replace("ssn", "name");
-    assert_eq!(open_document(moved.as_bytes(), ROUTE), Err(Unsealed));
+    assert_eq!(open_document(moved.as_bytes(), &home()), Err(Unsealed));
 }
 
 #[test]
@@ -403,7 +404,7 @@ fn fields_of_csv_are_hashed_and_sealed() {
     let lines: Vec<&str> = out.lines().collect();
     let fields: Vec<&str> = lines[1].split(',').collect();
     assert_eq!((lines[0], fields.len(), fields[1]), ("ssn,a", 2, &*h("x")));
-    assert_eq!(key().open(fields[0], ROUTE, "/ssn").unwrap(), b"\"1,\"\"2\"");
+    assert_eq!(key().open(fields[0], &home(), "/ssn").unwrap(), b"\"1,\"\"2\"");
     for (rules, input, expected) in [
         ("h b", "a,b,c\n1,2,3\n", "a,b,c\n1,%2%,3\n"),
         ("h a;r b", "a,b,c\n1,2,3\n", "a,c\n%1%,3\n"),
@@ -417,9 +418,9 @@ fn fields_of_csv_are_hashed_and_sealed() {
 }
 
 #[test]
-fn without_a_route_nothing_is_sealed() {
+fn without_a_home_nothing_is_sealed() {
     let mask = Mask {
-        route: None,
+        home: None,
         ..mask("e ssn")
     };
     let json = all_ways(|| Masker::new(mask.clone(), Format::Json), br#"{"a":1,"ssn":"x"}"#);
@@ -465,7 +466,7 @@ proptest! {
             even(whole.clone())
         );
         if whole.end.is_ok() {
-            let opened = open_document(&whole.out, ROUTE).unwrap();
+            let opened = open_document(&whole.out, &home()).unwrap();
             prop_assert_eq!(&String::from_utf8(opened).unwrap(), &text);
         }
         let hashing = mask("h a;h /b/*;h /*/c");

@@ -3,12 +3,15 @@
 mod cases;
 mod csv;
 mod documents;
+mod elements;
 mod envelopes;
 mod hostile;
 mod lenient;
 mod properties;
 mod rows;
+mod rules;
 mod sealed;
+mod sealed_xml;
 mod sequence;
 mod syntax;
 mod tables;
@@ -16,9 +19,8 @@ mod tags;
 mod tolerant;
 mod xml;
 
-use std::sync::Arc;
-
-use super::{Action, ClassId, FieldRule, Format, Mask, Masker, Selectors, Tolerated, Unmaskable};
+use super::{Format, Mask, Masker, Tolerated, Unmaskable};
+pub(super) use rules::mask;
 
 /// What came out, what was counted, and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,50 +30,6 @@ pub(super) struct Masked {
     pub(super) dropped: u32,
     pub(super) tolerated: Tolerated,
     pub(super) end: Result<(), Unmaskable>,
-}
-
-/// One rule per line: `CLASS names, |columns and /paths`. An upper-case class is compared exactly; `r`emove, `n`ull, redact
-/// (`x`), `h`ash, `e`ncrypt and visible (`v`) say what happens to it.
-pub(super) fn mask(rules: &str) -> Mask {
-    let mut actions = Vec::new();
-    let mut compiled = Vec::new();
-    for (at, line) in rules
-        .split(';')
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .enumerate()
-    {
-        let (class, words) = line.split_once(' ').unwrap();
-        let (paths, names): (Vec<_>, Vec<_>) = words
-            .split(' ')
-            .map(str::to_owned)
-            .partition(|word: &String| word.starts_with('/'));
-        let (columns, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|word| word.starts_with('|'));
-        actions.push(match class.to_ascii_lowercase().as_str() {
-            "r" => Some(Action::Remove),
-            "n" => Some(Action::Null),
-            "x" => Some(Action::Redact("\"[REDACTED]\"".into())),
-            "h" => Some(Action::Hash(sealed::key())),
-            "e" => Some(Action::Encrypt(sealed::key())),
-            "v" => None,
-            other => panic!("{other}"),
-        });
-        let exact = class.chars().all(char::is_uppercase);
-        compiled.push(FieldRule {
-            class: ClassId(u16::try_from(at).unwrap()),
-            names,
-            columns: columns.iter().map(|column| column.replace('|', "")).collect(),
-            exact,
-            paths,
-        });
-    }
-    let encrypts = actions.iter().any(|action| matches!(action, Some(Action::Encrypt(_))));
-    Mask {
-        selectors: Arc::new(Selectors::compile(&compiled).unwrap()),
-        actions: actions.into(),
-        rows: None,
-        route: encrypts.then(|| "/api/accounts".into()),
-    }
 }
 
 pub(super) fn run<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Item = &'c [u8]>) -> Masked {

@@ -248,16 +248,20 @@ proptest! {
         input in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..64),
             "[\\[\\]{}:,\"\\\\u0a1.eE+\\-ntrl \n]{0,48}".prop_map(String::into_bytes),
+            "(\u{1e}?([01]|\\{\\}|\\[1?\n?\\]|\"a\"|tru?e|\\{\"a\":1\\})?[ \n\r]{0,2}){0,6}".prop_map(String::into_bytes),
         ],
-        sizes in prop::collection::vec(1..5_usize, 1..4), lines in any::<bool>(),
+        sizes in prop::collection::vec(1..5_usize, 1..4),
+        format in prop::sample::select(vec![Format::Json, Format::JsonLines, Format::JsonSequence]),
     ) {
-        let format = if lines { Format::JsonLines } else { Format::Json };
         let mask = mask("r a /0/1; n /**/e");
         let whole = run(&mask, format, [input.as_slice()]);
         prop_assert_eq!(&run(&mask, format, chunked(&input, &sizes)), &whole);
-        if !lines {
-            prop_assert_eq!(whole.end.is_ok(), reads(&input), "{}", input.escape_ascii());
-        }
+        let sound = match format {
+            Format::JsonLines => input.split(|byte| *byte == b'\n').all(|line| is_blank(line) || reads(line)),
+            Format::JsonSequence => is_sequence(&input),
+            _ => reads(&input),
+        };
+        prop_assert_eq!(whole.end.is_ok(), sound, "{:?} {}", format, input.escape_ascii());
         if let Err(fault) = whole.end {
             prop_assert!(fault.offset() <= input.len() as u64);
             let deep = matches!(fault, Unmaskable::TooDeep { .. });
@@ -269,6 +273,23 @@ proptest! {
 /// Whether another reader takes it for JSON; as a raw value, since numbers and lone surrogates are not to be decoded.
 fn reads(input: &[u8]) -> bool {
     serde_json::from_slice::<Box<serde_json::value::RawValue>>(input).is_ok()
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| b" \t\r\n".contains(byte))
+}
+
+/// RFC 7464: each text between a record separator and a line feed; neither stands in a text unescaped.
+fn is_sequence(input: &[u8]) -> bool {
+    let mut pieces = input.split(|byte| *byte == 0x1e);
+    pieces.next().is_some_and(is_blank)
+        && pieces.all(|piece| {
+            let end = piece
+                .iter()
+                .rposition(|byte| !is_blank(&[*byte]))
+                .map_or(0, |last| last + 1);
+            reads(piece) && piece[end..].contains(&b'\n')
+        })
 }
 
 fn hold_against_reference(

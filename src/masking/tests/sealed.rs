@@ -1,23 +1,16 @@
 //! Values that go out hashed or encrypted.
 
 use proptest::prelude::*;
-use std::sync::{Arc, LazyLock};
 
 use super::properties::{chunked, tree};
+use super::rules::{home, key};
 use super::{mask, run, run_all_ways};
-use crate::masking::seal::{FieldKey, MAX_SEALED, key_of};
+use crate::masking::seal::{MAX_SEALED, key_of};
 use crate::masking::{Dialect, Format, Unmaskable};
-
-static KEY: LazyLock<Arc<FieldKey>> =
-    LazyLock::new(|| Arc::new(FieldKey::new("k1", b"0123456789abcdef0123456789abcdef").unwrap()));
-
-pub(super) fn key() -> Arc<FieldKey> {
-    Arc::clone(&KEY)
-}
 
 /// What stands in place of a value with this text.
 fn hashed(text: &str) -> String {
-    format!("\"{}\"", KEY.hash(text.as_bytes()))
+    format!("\"{}\"", key().hash(text.as_bytes()))
 }
 
 #[test]
@@ -85,8 +78,8 @@ fn opened(out: &[u8], places: &[&str]) -> String {
         let (envelope, after) = rest.split_once('"').unwrap();
         let envelope = format!("enc:{envelope}");
         assert_eq!(key_of(&envelope), Some("k1"));
-        let value = KEY
-            .open(&envelope, "/api/accounts", place)
+        let value = key()
+            .open(&envelope, &home(), place)
             .unwrap_or_else(|fault| panic!("{place}: {fault}"));
         text = format!("{before}{}{after}", String::from_utf8(value).unwrap());
     }
@@ -156,7 +149,7 @@ fn a_value_to_be_sealed_has_a_limit() {
 #[test]
 fn a_column_is_hashed_as_the_member_is() {
     let csv = Format::Csv(Dialect::default());
-    let hash = |text: &str| KEY.hash(text.as_bytes());
+    let hash = |text: &str| key().hash(text.as_bytes());
     for (rules, input, expected) in [
         (
             "h ssn",
@@ -209,7 +202,7 @@ fn an_envelope_of_a_column_opens_there() {
             .skip(1)
             .map(|line| line.split(',').nth(1).unwrap())
             .collect();
-        let opened = |field, path| KEY.open(field, "/api/accounts", path);
+        let opened = |field, path| key().open(field, &home(), path);
         assert_eq!(opened(fields[0], "/S~1N").unwrap(), b"\"a\"\"b\"");
         assert_eq!(opened(fields[1], "/S~1N").unwrap(), b"");
         assert!(opened(fields[0], "/id").is_err());

@@ -541,17 +541,3 @@ fn a_body_is_read_in_the_charset_of_its_module() {
     let (out, at, wanted) = fault(&mask("r ssn"), XML, b"<a/>\xc3");
     assert_eq!((out.as_slice(), at, wanted), (&b"<a/>"[..], 4, XmlFault::Open));
 }
-
-#[test]
-fn what_would_be_hashed_or_encrypted_goes() {
-    check(&[
-        ("h ssn", "<a ssn='1'>b<ssn>2</ssn></a>", "<a>b</a>"),
-        (
-            "e ssn; x b",
-            "<a ssn='1'><ssn/><b>2</b></a>",
-            "<a><b>[REDACTED]</b></a>",
-        ),
-        ("h ssn; n ssn", "<a><ssn>2</ssn></a>", "<a></a>"),
-    ]);
-    assert_eq!(fault(&mask("e a"), XML, b"<a/>").2, XmlFault::Root);
-}

@@ -103,21 +103,25 @@ pub(super) fn local(name: &[u8]) -> &[u8] {
 
 /// Whether bytes from `&` to `;` are a reference that XML 1.0 knows without a document type (4.1, 4.6).
 pub(super) fn is_reference(raw: &[u8]) -> bool {
-    let Some(inner) = raw.strip_prefix(b"&").and_then(|rest| rest.strip_suffix(b";")) else {
-        return false;
-    };
-    if raw.len() > MAX_REFERENCE {
-        return false;
-    }
-    let (digits, radix) = match inner {
-        b"amp" | b"lt" | b"gt" | b"quot" | b"apos" => return true,
+    raw.len() <= MAX_REFERENCE && raw.strip_prefix(b"&").and_then(referenced).is_some()
+}
+
+/// The character that a reference stands for, by what follows its `&`.
+pub(super) fn referenced(raw: &[u8]) -> Option<char> {
+    let (digits, radix) = match raw.strip_suffix(b";")? {
+        b"amp" => return Some('&'),
+        b"lt" => return Some('<'),
+        b"gt" => return Some('>'),
+        b"quot" => return Some('"'),
+        b"apos" => return Some('\''),
         [b'#', b'x', digits @ ..] => (digits, 16),
         [b'#', digits @ ..] => (digits, 10),
-        _ => return false,
+        _ => return None,
     };
     let number = digits.iter().try_fold(0_u32, |number, &byte| {
         let digit = char::from(byte).to_digit(radix)?;
         number.checked_mul(radix)?.checked_add(digit)
     });
-    !digits.is_empty() && number.and_then(char::from_u32).is_some_and(is_char)
+    let number = number.filter(|_| !digits.is_empty())?;
+    char::from_u32(number).filter(|c| is_char(*c))
 }

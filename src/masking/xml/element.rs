@@ -1,7 +1,10 @@
 //! Elements: where they start and end, and what a verdict over one of them or its attributes does to the output.
 
+use std::borrow::Cow;
+
 use super::XmlFault;
 use super::machine::{Cursor, Cutting, Frame, Machine};
+use super::sealing::{attribute_text, content_text};
 use super::tag::{self, Tag};
 use super::verdict::Cut;
 use super::walk::State;
@@ -12,6 +15,30 @@ type Step = Result<(), Unmaskable>;
 /// An attribute that declares a namespace: what it says is what other names mean, never a value.
 fn declares_namespace(name: &[u8]) -> bool {
     name == b"xmlns" || name.starts_with(b"xmlns:")
+}
+
+/// Writes what stands in place of an element, as far as its end tag, which the backend wrote unless the tag is empty.
+fn replace(cursor: &mut Cursor<'_>, whole: &[u8], tag: &Tag, cut: Cut, text: &[u8]) {
+    let out = &mut *cursor.out;
+    let mut put = |bytes: Option<&[u8]>| out.extend_from_slice(bytes.unwrap_or_default());
+    let name = whole.get(tag.name.clone());
+    put(whole.get(..tag.name.end));
+    for attribute in &tag.attributes {
+        if whole.get(attribute.name.clone()).is_some_and(declares_namespace) {
+            put(whole.get(attribute.whole.clone()));
+        }
+    }
+    if tag.empty && cut == Cut::Null {
+        return put(whole.get(tag.tail..));
+    }
+    put(whole.get(tag.tail..whole.len() - if tag.empty { 2 } else { 1 }));
+    put(Some(b">"));
+    put(Some(text));
+    if tag.empty {
+        put(Some(b"</"));
+        put(name);
+        put(Some(b">"));
+    }
 }
 
 impl Machine {
@@ -52,6 +79,7 @@ impl Machine {
         }
         self.rooted = true;
         if self.cut.is_some() {
+            self.pass(cursor, whole)?;
             self.open_element(&tag, name, false);
             return Ok(());
         }
@@ -59,7 +87,7 @@ impl Machine {
         match self.judge.judge(name, tracked) {
             None => {
                 let tracked = tracked && self.judge.enter();
-                self.attributes(cursor, whole, &tag, tracked);
+                self.attributes(cursor, whole, &tag, tracked)?;
                 if tag.empty && tracked {
                     self.judge.leave();
                 }
@@ -67,13 +95,24 @@ impl Machine {
             }
             Some(Cut::Remove) if root => return Err(self.fault(self.mark_at, XmlFault::Root)),
             Some(cut) => {
+                let pointer = self.pointer(cut, &[name], self.mark_at)?;
+                let text = match cut {
+                    Cut::Hash(_) | Cut::Encrypt(_) if tag.empty => {
+                        let text = self.sealed(cut, &[], &pointer, content_text, self.mark_at)?;
+                        Cow::Owned(text.into_bytes())
+                    }
+                    _ => Cow::Borrowed(self.judge.text(cut)),
+                };
                 cursor.write_to(cursor.mark);
                 if cut != Cut::Remove {
-                    self.replace(cursor, whole, &tag, cut);
+                    replace(cursor, whole, &tag, cut, &text);
                 }
                 cursor.keep = cursor.at;
                 self.open_element(&tag, name, false);
                 if !tag.empty {
+                    if matches!(cut, Cut::Hash(_) | Cut::Encrypt(_)) {
+                        self.start_sealing(cursor, cut, pointer);
+                    }
                     self.cut = Some(Cutting {
                         depth: self.stack.len(),
                         whole: cut == Cut::Remove,
@@ -95,32 +134,9 @@ impl Machine {
         }
     }
 
-    /// Writes what stands in place of an element, as far as its end tag, which the backend wrote unless the tag is empty.
-    fn replace(&self, cursor: &mut Cursor<'_>, whole: &[u8], tag: &Tag, cut: Cut) {
-        let out = &mut *cursor.out;
-        let mut put = |bytes: Option<&[u8]>| out.extend_from_slice(bytes.unwrap_or_default());
-        let name = whole.get(tag.name.clone());
-        put(whole.get(..tag.name.end));
-        for attribute in &tag.attributes {
-            if whole.get(attribute.name.clone()).is_some_and(declares_namespace) {
-                put(whole.get(attribute.whole.clone()));
-            }
-        }
-        if tag.empty && cut == Cut::Null {
-            return put(whole.get(tag.tail..));
-        }
-        put(whole.get(tag.tail..whole.len() - if tag.empty { 2 } else { 1 }));
-        put(Some(b">"));
-        put(Some(self.judge.text(cut)));
-        if tag.empty {
-            put(Some(b"</"));
-            put(name);
-            put(Some(b">"));
-        }
-    }
-
     /// Judges the attributes of an element that stays, and writes what stays of its tag.
-    fn attributes(&mut self, cursor: &mut Cursor<'_>, whole: &[u8], tag: &Tag, tracked: bool) {
+    fn attributes(&mut self, cursor: &mut Cursor<'_>, whole: &[u8], tag: &Tag, tracked: bool) -> Step {
+        let element = whole.get(tag.name.clone()).unwrap_or_default();
         let mut written = 0;
         for attribute in &tag.attributes {
             let name = whole.get(attribute.name.clone()).unwrap_or_default();
@@ -129,6 +145,15 @@ impl Machine {
             }
             let Some(cut) = self.judge.judge(name, tracked) else {
                 continue;
+            };
+            let text = match cut {
+                Cut::Hash(_) | Cut::Encrypt(_) => {
+                    let value = whole.get(attribute.value.clone()).unwrap_or_default();
+                    let at = self.mark_at + attribute.value.start as u64;
+                    let pointer = self.pointer(cut, &[element, name], at)?;
+                    Cow::Owned(self.sealed(cut, value, &pointer, attribute_text, at)?.into_bytes())
+                }
+                _ => Cow::Borrowed(self.judge.text(cut)),
             };
             if written == 0 {
                 cursor.write_to(cursor.mark);
@@ -140,7 +165,7 @@ impl Machine {
             };
             let before = whole.get(written..gone.start).unwrap_or_default();
             cursor.out.extend_from_slice(before);
-            cursor.out.extend_from_slice(self.judge.text(cut));
+            cursor.out.extend_from_slice(&text);
             written = gone.end;
         }
         if written == 0 {
@@ -148,6 +173,7 @@ impl Machine {
         }
         cursor.out.extend_from_slice(whole.get(written..).unwrap_or_default());
         cursor.keep = cursor.at;
+        Ok(())
     }
 
     /// Goes on in an end tag.
@@ -168,9 +194,11 @@ impl Machine {
             return Err(self.fault(self.mark_at, XmlFault::Mismatch));
         };
         match self.cut.filter(|cut| cut.depth == self.stack.len()) {
-            None => self.pass(cursor, whole),
+            None => self.pass(cursor, whole)?,
             Some(cut) => {
+                let text = self.end_sealing(cursor)?;
                 self.cut = None;
+                cursor.out.extend_from_slice(text.unwrap_or_default().as_bytes());
                 if !cut.whole {
                     cursor.out.extend_from_slice(whole);
                 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::XmlFault;
 use super::chars::sound;
+use super::sealing::Sealing;
 use super::verdict::Judge;
 use super::walk::State;
 use crate::masking::charset::Charset;
@@ -15,10 +16,11 @@ use crate::masking::{MAX_TAG, Mask, Unmaskable};
 ///
 /// What goes with a removed element: all from the `<` of its start tag to the `>` of its end tag, and with a removed attribute
 /// the white space before it. The tags of an element that is replaced or emptied stay, without their attributes:
-/// these may say what the element said. Declarations of namespaces always stay.
+/// these may say what the element said. Declarations of namespaces always stay. An element that is hashed or encrypted is
+/// one that is replaced: what stands in its place is made of its content alone.
 ///
-/// A tag is written when all of it has been read and judged. Memory is bounded by `MAX_TAG`, and by `MAX_DEPTH` names of
-/// `MAX_NAME`.
+/// A tag is written when all of it has been read and judged. Memory is bounded by `MAX_TAG`, by `MAX_DEPTH` names of
+/// `MAX_NAME`, and by `MAX_SEALED`.
 pub(in crate::masking) struct Machine {
     pub(super) charset: Charset,
     pub(super) state: State,
@@ -30,6 +32,8 @@ pub(in crate::masking) struct Machine {
     /// Their names as written, one after the other.
     pub(super) names: Vec<u8>,
     pub(super) cut: Option<Cutting>,
+    /// The element that is being hashed or encrypted. Boxed: few answers have one.
+    pub(super) sealing: Option<Box<Sealing>>,
     /// The root element has started.
     pub(super) rooted: bool,
     /// Where the body starts: after its byte order mark.
@@ -119,6 +123,7 @@ impl Machine {
             stack: Vec::new(),
             names: Vec::new(),
             cut: None,
+            sealing: None,
             rooted: false,
             start: 0,
             brackets: 0,
@@ -170,13 +175,17 @@ impl Machine {
     /// Memory that holds bytes back, in bytes.
     #[cfg(test)]
     pub(in crate::masking) fn held(&self) -> usize {
-        self.held.capacity() + self.names.capacity() + self.stack.capacity() * size_of::<Frame>()
+        self.held.capacity()
+            + self.names.capacity()
+            + self.stack.capacity() * size_of::<Frame>()
+            + self.sealing.as_ref().map_or(0, |sealing| sealing.held())
     }
 
     fn end(&mut self, fault: Unmaskable) {
         self.over = Some(fault);
         self.held = Vec::new();
         self.names = Vec::new();
+        self.sealing = None;
     }
 
     /// Lets only what the charset has through.
@@ -242,6 +251,8 @@ impl Machine {
         if self.cut.is_none() {
             cursor.write_to(if held { cursor.mark } else { cursor.at });
         }
+        // What is wrong with an element's length is that first, whatever comes after it.
+        let walked = self.collect_sealing(&cursor).and(walked);
         let fits = if held { self.fits(&cursor) } else { Ok(()) };
         if held && walked.is_ok() && fits.is_ok() {
             let begun = chunk.get(cursor.mark..).unwrap_or_default();
@@ -260,11 +271,15 @@ impl Machine {
     }
 
     /// What is held back may be seen, and what follows it.
-    pub(super) fn release(&mut self, cursor: &mut Cursor<'_>) {
+    pub(super) fn release(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Unmaskable> {
+        let mut held = std::mem::take(&mut self.held);
+        self.collect_held(&held)?;
         if self.cut.is_none() {
-            cursor.out.extend_from_slice(&self.held);
+            cursor.out.extend_from_slice(&held);
         }
-        self.held.clear();
+        held.clear();
+        self.held = held;
+        Ok(())
     }
 
     pub(super) const fn fault(&self, at: u64, fault: XmlFault) -> Unmaskable {

@@ -1,6 +1,7 @@
 //! What becomes of elements and attributes, and what stands in their place.
 
 use smallvec::SmallVec;
+use std::borrow::Cow;
 
 use super::chars::{is_char, local};
 use crate::masking::charset::Charset;
@@ -11,6 +12,10 @@ use crate::masking::{Action, Mask};
 /// What happens to an element or an attribute, the strictest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Cut {
+    /// Puts the hash, with the key of this class.
+    Hash(u16),
+    /// Puts the envelope, with the key of this class.
+    Encrypt(u16),
     /// Puts the text of this class.
     Redact(u16),
     Null,
@@ -80,8 +85,9 @@ impl Judge {
                 Some(None) => continue,
                 Some(Some(Action::Redact(_))) => Cut::Redact(class),
                 Some(Some(Action::Null)) => Cut::Null,
-                // Neither is hashed or encrypted yet, so it goes.
-                Some(Some(Action::Remove | Action::Hash(_) | Action::Encrypt(_))) | None => Cut::Remove,
+                Some(Some(Action::Hash(_))) => Cut::Hash(class),
+                Some(Some(Action::Encrypt(_))) => Cut::Encrypt(class),
+                Some(Some(Action::Remove)) | None => Cut::Remove,
             };
             strictest = strictest.max(Some(cut));
             if let Some(count) = self.tally.get_mut(usize::from(class)) {
@@ -91,11 +97,29 @@ impl Judge {
         strictest
     }
 
-    /// What stands in place of a value.
+    /// What is made of a value that is hashed, by what it says, or encrypted.
+    pub(super) fn sealed<'v>(
+        &self,
+        cut: Cut,
+        value: &'v [u8],
+        said: impl FnOnce(&'v [u8]) -> Cow<'v, [u8]>,
+        pointer: &str,
+    ) -> Option<String> {
+        let (Cut::Hash(class) | Cut::Encrypt(class)) = cut else {
+            return None;
+        };
+        match self.mask.actions.get(usize::from(class))? {
+            Some(Action::Hash(key)) => Some(key.hash(&said(value))),
+            Some(Action::Encrypt(key)) => key.seal(value, self.mask.home.as_ref()?, pointer).ok(),
+            _ => None,
+        }
+    }
+
+    /// What stands in place of a value, whatever that is.
     pub(super) fn text(&self, cut: Cut) -> &[u8] {
         match cut {
             Cut::Redact(class) => self.texts.get(usize::from(class)).map_or(&[], |text| text),
-            Cut::Null | Cut::Remove => &[],
+            Cut::Hash(_) | Cut::Encrypt(_) | Cut::Null | Cut::Remove => &[],
         }
     }
 }

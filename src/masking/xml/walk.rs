@@ -153,8 +153,7 @@ impl Machine {
             if !is_reference(whole) {
                 return Err(wrong);
             }
-            machine.pass(cursor, whole);
-            Ok(())
+            machine.pass(cursor, whole)
         })
     }
 
@@ -189,7 +188,7 @@ impl Machine {
         cursor.at += 1;
         self.state = next;
         if !next.is_held() {
-            self.release(cursor);
+            self.release(cursor)?;
         }
         Ok(())
     }
@@ -259,7 +258,7 @@ impl Machine {
                 }
                 return Ok(());
             }
-            machine.pass(cursor, whole);
+            machine.pass(cursor, whole)?;
             cursor.at += 1;
             machine.state = if end == b'?' {
                 State::Bare
@@ -280,8 +279,7 @@ impl Machine {
         self.whole(cursor, |machine, cursor, whole| {
             let read = tag::declaration(whole, machine.charset);
             read.map_err(|fault| machine.fault_in(fault))?;
-            machine.pass(cursor, whole);
-            Ok(())
+            machine.pass(cursor, whole)
         })
     }
 
@@ -305,12 +303,18 @@ impl Machine {
     }
 
     /// What was held back stays as it is, up to the cursor.
-    pub(super) fn pass(&self, cursor: &mut Cursor<'_>, whole: &[u8]) {
+    pub(super) fn pass(&mut self, cursor: &mut Cursor<'_>, whole: &[u8]) -> Step {
         // What earlier chunks had of it is nowhere in this one; else it is written with what is around it.
-        if self.cut.is_none() && whole.len() > cursor.at - cursor.mark {
+        let earlier = whole.len().saturating_sub(cursor.at - cursor.mark);
+        if earlier == 0 {
+            return Ok(());
+        }
+        self.collect_held(whole.get(..earlier).unwrap_or_default())?;
+        if self.cut.is_none() {
             cursor.out.extend_from_slice(whole);
             cursor.keep = cursor.at;
         }
+        Ok(())
     }
 
     /// A fault in what is held back.

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::{Denial, Place};
 use crate::call::Call;
+use crate::masking::seal::Home;
 use crate::masking::{Action, Mask, fold};
 use crate::policy::parts::{Module, Origin, Route};
 use crate::policy::{Actions, Authority, CompiledModule, PathPattern, Policy, RouteFacts};
@@ -108,15 +109,18 @@ impl Permit {
             selectors: Arc::clone(&module.selectors),
             actions: Arc::clone(&self.actions),
             rows,
-            route: self.encrypts_for(module),
+            home: self.encrypts_for(module),
         })
     }
 
-    /// The route that envelopes are bound to, if a class of the module is encrypted for this caller.
-    fn encrypts_for(&self, module: &CompiledModule) -> Option<Arc<str>> {
+    /// What envelopes are bound to, if a class of the module is encrypted for this caller.
+    fn encrypts_for(&self, module: &CompiledModule) -> Option<Home> {
         let encrypted = |class: &u16| matches!(self.actions.get(usize::from(*class)), Some(Some(Action::Encrypt(_))));
         let facts = module.classes.iter().any(encrypted).then(|| self.facts()).flatten()?;
-        Some(Arc::clone(&facts.label))
+        Some(Home {
+            module: Arc::clone(&module.module.name),
+            route: Arc::clone(&facts.label),
+        })
     }
 
     /// Whether a class is hidden from this caller.

@@ -1,6 +1,12 @@
 //! libFuzzer over `targets/json.rs`.
 #![no_main]
 
+use tollgate::masking;
+
+#[path = "../../../src/masking/tests/rules.rs"]
+mod rules;
+#[path = "../targets/runs.rs"]
+mod runs;
 #[path = "../targets/json.rs"]
 mod target;
 

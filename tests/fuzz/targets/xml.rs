@@ -1,10 +1,10 @@
 //! XML: whatever the bytes and the chunks.
 
-use std::sync::Arc;
+use tollgate::masking::{Action, Charset, Format, fold};
 
-use quick_xml::Reader;
-use quick_xml::events::Event;
-use tollgate::masking::{Action, Charset, ClassId, FieldRule, Format, Mask, Masker, Selectors, fold};
+use crate::elements::{Item, items};
+use crate::rules::{home, key, mask};
+use crate::runs::{even, masked, of_all};
 
 /// What is hidden. Short names, so that a fuzzer meets them.
 const NAMES: [&str; 2] = ["a", "ssn"];
@@ -15,85 +15,44 @@ pub(crate) fn run(data: &[u8]) {
         return;
     };
     let format = Format::Xml(if ask & 1 == 0 { Charset::Utf8 } else { Charset::UsAscii });
-    let action = match ask >> 1 & 3 {
-        0 | 1 => Action::Remove,
-        2 => Action::Null,
-        _ => Action::Redact("\"[REDACTED]\"".into()),
-    };
-    let mask = mask(action.clone());
+    let mask = mask(&of_all(ask >> 1, &NAMES.join(" ")));
     let whole = masked(&mask, format, [body]);
     let size = usize::from(size % 17) + 1;
-    assert_eq!(masked(&mask, format, body.chunks(size)), whole, "chunks of {size}");
+    assert_eq!(
+        even(masked(&mask, format, body.chunks(size))),
+        even(whole.clone()),
+        "chunks of {size}"
+    );
     let (out, sound) = whole;
     if !sound {
         return;
     }
-    for (name, value) in values(&out) {
-        let local = fold(name.rsplit(':').next().unwrap_or_default());
-        let declares = name == "xmlns" || name.starts_with("xmlns:");
-        if declares || !NAMES.contains(&local.as_str()) {
-            continue;
-        }
-        match &action {
-            Action::Remove | Action::Hash(_) | Action::Encrypt(_) => panic!("`{name}` stays"),
-            Action::Null => assert_eq!(value, "", "{name}"),
-            Action::Redact(_) => assert_eq!(value, "[REDACTED]", "{name}"),
-        }
-    }
-    assert_eq!(masked(&mask, format, [&out[..]]), (out, true), "masked twice");
-}
-
-/// What another reader finds: attributes and their values, elements and what is between their tags.
-fn values(text: &[u8]) -> Vec<(String, String)> {
-    // The reader does not count a byte order mark.
-    let text = std::str::from_utf8(text).unwrap().trim_start_matches('\u{feff}');
-    let mut reader = Reader::from_str(text);
-    reader.config_mut().enable_all_checks(true);
-    let mut values = Vec::new();
-    let mut open: Vec<(String, usize)> = Vec::new();
-    loop {
-        let event = reader.read_event().unwrap();
-        let after = usize::try_from(reader.buffer_position()).unwrap();
-        if let Event::Start(tag) | Event::Empty(tag) = &event {
-            for attribute in tag.attributes() {
-                let attribute = attribute.unwrap();
-                values.push((attribute.key.as_ref().to_owned(), attribute.value.to_string()));
-            }
-        }
-        match event {
-            Event::Start(tag) => open.push((tag.name().as_ref().to_owned(), after)),
-            Event::Empty(tag) => values.push((tag.name().as_ref().to_owned(), String::new())),
-            Event::End(_) => {
-                let (name, from) = open.pop().unwrap();
-                let (inner, _) = text.get(from..after).and_then(|text| text.rsplit_once("</")).unwrap();
-                values.push((name, inner.to_owned()));
-            }
-            Event::Eof => return values,
-            _ => {}
-        }
-    }
-}
-
-fn mask(action: Action) -> Mask {
-    let rule = FieldRule {
-        class: ClassId(0),
-        names: NAMES.iter().map(ToString::to_string).collect(),
-        columns: Vec::new(),
-        exact: false,
-        paths: Vec::new(),
+    let found = |text| {
+        items(std::str::from_utf8(text).unwrap(), &|name| {
+            NAMES.contains(&fold(name).as_str())
+        })
     };
-    Mask {
-        selectors: Arc::new(Selectors::compile(&[rule]).unwrap()),
-        actions: [Some(action)].into(),
-        rows: None,
-        route: None,
+    let (before, after) = (found(body), found(&out));
+    let action = mask.actions[0].as_ref().unwrap();
+    if *action != Action::Remove {
+        assert_eq!(before.len(), after.len());
+        assert!(after.iter().all(|item| item.attributes == 0), "{after:?}");
+    }
+    let pairs = before.iter().zip(&after);
+    match action {
+        Action::Remove => assert!(after.is_empty(), "{after:?}"),
+        Action::Null => assert!(after.iter().all(|item| item.raw.is_empty())),
+        Action::Redact(_) => assert!(after.iter().all(|item| item.raw == "[REDACTED]")),
+        Action::Hash(_) => pairs.for_each(|(value, hash)| assert_eq!(hash.raw, key().hash(value.text.as_bytes()))),
+        Action::Encrypt(_) => pairs.for_each(|(value, envelope)| opens(value, envelope)),
+    }
+    if matches!(action, Action::Remove | Action::Null | Action::Redact(_)) {
+        assert_eq!(masked(&mask, format, [&out[..]]), (out, true), "masked twice");
     }
 }
 
-fn masked<'c>(mask: &Mask, format: Format, chunks: impl IntoIterator<Item = &'c [u8]>) -> (Vec<u8>, bool) {
-    let mut masker = Masker::new(mask.clone(), format);
-    let mut out = Vec::new();
-    let fed = chunks.into_iter().try_for_each(|chunk| masker.feed(chunk, &mut out));
-    let sound = fed.and_then(|()| masker.finish(&mut out)).is_ok();
-    (out, sound)
+fn opens(value: &Item, envelope: &Item) {
+    assert_eq!(value.pointer, envelope.pointer);
+    let opened = key().open(&envelope.raw, &home(), &value.pointer).unwrap();
+    assert_eq!(String::from_utf8(opened).unwrap(), value.raw);
 }
