@@ -3,10 +3,12 @@
 CARGO ?= cargo
 # The lock file is part of the source: nothing here changes it.
 LOCKED := --locked
+# How often `make crash` kills something.
+ROUNDS ?= 2000
 
 # In order, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help demo test check fmt clippy doc bench fuzz deps
+.PHONY: help demo test check fmt clippy doc bench fuzz crash deps
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,12 +34,16 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
-bench: ## measure against HAProxy and nginx, about two minutes; writes target/bench/report.md
+bench: ## measure against HAProxy and nginx, and the store, about five minutes; writes target/bench/*.md
 	$(CARGO) bench $(LOCKED) --bench policy
 	$(CARGO) bench $(LOCKED) --bench gateway
+	$(CARGO) bench $(LOCKED) --bench store
 
 fuzz: ## fuzz each parser for a minute, with libFuzzer; `tests/fuzz/fuzz.sh TARGET -runs=N` for one
 	tests/fuzz/fuzz.sh
+
+crash: ## kill the gateway and its backend 2000 times, about ten minutes; `ROUNDS=N` for as many
+	TOLLGATE_CRASH_ROUNDS=$(ROUNDS) $(CARGO) test $(LOCKED) --test suite crashes::s1_8 -- --nocapture
 
 deps: ## install the programs that the tests start, from Debian's packages
 	@deploy/packages.sh

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Looks for the programs that the tests, the demo or the bench start, and installs what is missing from Debian's packages.
+# The tests' OpenID provider comes from npm, into target/provider.
 #
 #   deploy/packages.sh            what the tests and the demo need
 #   deploy/packages.sh bench      what the bench needs beside that
@@ -29,6 +30,8 @@ git                                   git
 /usr/share/postgresql-common/pg_wrapper postgresql
 redis-server                          redis-server
 setpriv                               util-linux
+node                                  nodejs
+npm                                   npm
 '
 for_bench='
 haproxy     haproxy
@@ -62,7 +65,25 @@ while read -r thing package; do
     fi
 done <<<"$wanted"
 
+# An OpenID provider that a test starts, from npm, in the versions of its lock file and without anybody's install scripts.
+provider() {
+    local source=tests/suite/provider folder=target/provider
+    cd "$(dirname "$0")/.."
+    if [ "$wanted" != "$for_tests" ] || cmp -s $source/package-lock.json $folder/installed; then
+        return
+    fi
+    mkdir -p $folder
+    cp $source/package.json $source/package-lock.json $folder
+    echo "packages.sh: installing an OpenID provider for tests from npm"
+    if ! npm ci --prefix $folder --ignore-scripts --no-audit --no-fund; then
+        echo "packages.sh: npm could not install it; the tests that need it will say so" >&2
+        return
+    fi
+    cp $source/package-lock.json $folder/installed
+}
+
 if [ ${#missing[@]} -eq 0 ]; then
+    [ $list_only = yes ] || provider
     exit 0
 fi
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
@@ -100,3 +121,4 @@ apt() {
 echo "packages.sh: installing ${missing[*]}"
 apt update
 apt install -y --no-install-recommends "${missing[@]}"
+provider

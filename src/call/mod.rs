@@ -3,6 +3,7 @@
 //! Routing, conditions, audit and the backend all see what stands here (invariant 2). Nothing here knows
 //! the policy, HTTP statuses or the network.
 
+pub mod certificate;
 pub mod document;
 pub mod headers;
 pub mod json;
@@ -11,6 +12,9 @@ pub mod query;
 
 use http::{HeaderMap, Method};
 use std::net::IpAddr;
+use std::sync::Arc;
+
+use certificate::Certificate;
 
 pub use path::{Path, PathFault};
 pub use query::{Query, QueryFault};
@@ -30,6 +34,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// Who asks: the peer, or what a trusted proxy says of it.
     pub source: IpAddr,
+    /// The certificate that the client has shown, where it is asked for one.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Call {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{ERROR, FAINT, Format, GOOD, WARNING, load};
 use crate::gateway::offline::{self, Explanation, Request};
 use crate::reason::Outcome;
+use crate::server::certificate;
 
 /// What a denied request exits with (interface, section 1).
 const DENIED: u8 = 3;
@@ -32,6 +33,9 @@ pub(super) struct Explain {
     /// Where the request comes from.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     source: IpAddr,
+    /// The client's certificate, PEM.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// How to print the decision.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -78,6 +82,10 @@ impl Explain {
             let read = std::fs::read(path);
             read.with_context(|| format!("cannot read `{}`", path.display()))
         });
+        let certificate = self.certificate.as_ref().map(|path| {
+            let read = certificate::read_pem(path);
+            read.with_context(|| format!("cannot read a certificate from `{}`", path.display()))
+        });
         Ok(Request {
             claims: claims.context("the claims are no JSON object")?,
             method: self.method.clone(),
@@ -85,6 +93,7 @@ impl Explain {
             headers,
             body: body.transpose()?.unwrap_or_default(),
             source: self.source,
+            certificate: certificate.transpose()?.map(Arc::new),
         })
     }
 }

@@ -10,6 +10,7 @@ mod field;
 mod idempotency;
 mod matrix;
 mod progress;
+mod revoke;
 mod schema;
 mod serve;
 mod table;
@@ -55,6 +56,9 @@ enum Command {
     /// List idempotency keys, and settle those whose outcome is unknown.
     #[command(subcommand)]
     Idempotency(idempotency::Idempotency),
+    /// Refuse tokens and users from now on, and list them.
+    #[command(subcommand)]
+    Revoke(revoke::Revoke),
     /// Open encrypted fields, and look hashes up.
     #[command(subcommand)]
     Field(field::Field),
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Diff(diff) => diff.run(),
         Command::Audit(audit) => audit.run(),
         Command::Idempotency(idempotency) => idempotency.run(),
+        Command::Revoke(revoke) => revoke.run(),
         Command::Field(field) => field.run(),
         Command::Token(token) => token.run(),
         Command::Schema(schema) => schema.run(),

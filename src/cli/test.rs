@@ -79,6 +79,7 @@ fn run_all(ruling: Ruling, tests: &[PolicyTest]) -> Vec<Run<'_>> {
                 headers: test.headers.clone(),
                 body: test.body.clone(),
                 source: test.source,
+                certificate: test.certificate.clone(),
             };
             let explanation = offline::explain(&policy, issuers.iter().map(|(rules, _)| rules), &request);
             let misses = compare(test, &explanation);

@@ -24,6 +24,7 @@ fn gets(policy: &Policy, path: &str) -> bool {
         host: Box::default(),
         headers: HeaderMap::new(),
         source: IpAddr::from([0, 0, 0, 0]),
+        certificate: None,
     };
     route(policy, &call).is_ok_and(|(place, candidates)| {
         let module = policy.modules().nth(usize::from(place.module));

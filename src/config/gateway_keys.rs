@@ -213,6 +213,11 @@ pub(super) static SHARED_STORE: Section = Section {
             "After how long without a sign of life a gateway counts as gone, so that what it ran is unknown. Default: 15s.",
         ),
         optional(
+            "folder",
+            Shape::Text(&PATH),
+            "Where this gateway keeps what it shares with nobody: the list of what `tollgate revoke` has revoked. Default: state/.",
+        ),
+        optional(
             "insecure_volatile",
             Shape::Flag,
             "Takes a server that may forget what it acknowledged: PostgreSQL without `fsync`, Redis without `appendfsync always`.",

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields::{Fields, Text, text};
+use super::identity_keys::{CLAIMS, IDENTITY, ISSUER};
 use super::keys::{Inputs, IssuerSource, KeySource};
-use super::policy_keys::{CLAIMS, IDENTITY, ISSUER};
 use super::problem::{Problems, quote};
 use super::yaml::Node;
 use super::{addresses, values};
@@ -90,6 +90,7 @@ fn issuer(own: &Fields<'_>, inputs: &mut Inputs, problems: &mut Problems) -> Opt
             algorithms,
             max_lifetime,
             leeway,
+            require_bound: own.flag("require_bound_tokens").unwrap_or(false),
             claims,
         },
         keys: keys?,

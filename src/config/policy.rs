@@ -16,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{analysis, classes, cors, identity, modules, roles};
+use super::{analysis, classes, cors, identity, modules, revoked, roles};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -262,6 +262,7 @@ fn compile(
         .key("allow_from")
         .map(|_| super::ranges(fields.list("allow_from"), problems));
     let cors = cors::read(&fields, problems);
+    let revoked = revoked::read(&fields, problems);
     let parts = Parts {
         version: Arc::default(),
         exclusive_roles,
@@ -270,6 +271,7 @@ fn compile(
         forward_as,
         allow_from,
         cors,
+        revoked,
         roles,
     };
     (parts, issuers)

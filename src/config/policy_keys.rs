@@ -7,8 +7,9 @@ use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
 use super::cors::CORS;
 use super::dry_runs::DRY_RUN;
 use super::gateway_keys::RANGE;
+use super::identity_keys::{IDENTITY, REVOKED};
 use super::shape::{Section, Shape, TextKind, Words, optional, required};
-use super::{addresses, values};
+use super::values;
 use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
@@ -23,15 +24,10 @@ pub(super) const LATER: &[&str] = &[
     "recertification",
     "recertify_by",
     "controls",
-    "revoked",
-    "require_bound_tokens",
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// The largest leeway that a token's times may be given.
-pub(super) const MAX_LEEWAY: Duration = Duration::from_secs(300);
 
 /// How long idempotency keys are remembered unless the author says otherwise: a billing period and some days (section 3).
 pub(super) const DEFAULT_KEEP: Duration = Duration::from_secs(35 * 86_400);
@@ -52,12 +48,6 @@ pub(super) static FILE: TextKind = TextKind {
     pattern: ".+",
     example: "keys/key.pem",
     check: values::line,
-};
-
-static JWKS: TextKind = TextKind {
-    pattern: "^(https://.+|[^:]+)$",
-    example: "keys/jwks.json",
-    check: addresses::jwks,
 };
 
 pub(super) static NAME: TextKind = TextKind {
@@ -133,12 +123,6 @@ pub(super) static HEADER: TextKind = TextKind {
     check: |text| values::header(text).map(drop),
 };
 
-static FORWARDED: TextKind = TextKind {
-    pattern: "^[!#$%&'*+^`|~0-9A-Za-z-]+$",
-    example: "X-Municipal-User",
-    check: |text| values::forwarded_header(text).map(drop),
-};
-
 static MEDIA_TYPE: TextKind = TextKind {
     pattern: "^[^/;* ]+/[^/;* ]+$",
     example: "application/pdf",
@@ -154,12 +138,6 @@ pub(super) const fn words(what: &'static str, known: &'static [&'static str], la
     }
 }
 
-static ALGORITHM: Words = words(
-    "algorithm",
-    &["RS256", "PS256", "ES256", "ES384", "EdDSA", "HS256"],
-    &[],
-);
-static FACT: Words = words("fact", &["user", "roles", "jurisdictions", "scopes", "issuer"], &[]);
 pub(super) static METHOD: Words = words(
     "method",
     &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
@@ -217,103 +195,14 @@ pub(super) static POLICY: Section = Section {
             "Source addresses that may ask at all. Absent: every one.",
         ),
         optional(
+            "revoked",
+            Shape::Section(&REVOKED),
+            "Tokens and users that are refused whatever their tokens say.",
+        ),
+        optional(
             "cors",
             Shape::Section(&CORS),
             "Which web pages may ask. Absent: browsers keep every answer from pages of other origins.",
-        ),
-    ],
-};
-
-/// `identity`.
-pub(super) static IDENTITY: Section = Section {
-    name: "identity",
-    about: "Whose tokens are believed, and what backends are told about the caller.",
-    keys: &[
-        optional(
-            "issuers",
-            Shape::Some(&Shape::Section(&ISSUER)),
-            "Who may issue tokens. Required in one file of a policy that has identity.",
-        ),
-        optional(
-            "forward_as",
-            Shape::Named(&FORWARDED, &Shape::Word(&FACT)),
-            "Request headers for the backend, and the fact about the caller that each carries.",
-        ),
-    ],
-};
-
-/// One entry of `issuers`.
-pub(super) static ISSUER: Section = Section {
-    name: "issuer",
-    about: "An issuer of tokens. Exactly one of jwks, public_key and secret_file.",
-    keys: &[
-        required("issuer", Shape::Text(&LINE), "What the token's iss must be."),
-        required(
-            "audience",
-            Shape::OneOrMany(&Shape::Text(&LINE)),
-            "What the token's aud must be or hold; one of these.",
-        ),
-        optional("jwks", Shape::Text(&JWKS), "The issuer's keys: a file or an https URL."),
-        optional(
-            "jwks_ca",
-            Shape::Text(&FILE),
-            "Authorities (PEM) that the https server's certificate must come from. Absent: the system's.",
-        ),
-        optional(
-            "public_key",
-            Shape::Text(&FILE),
-            "The issuer's one public key, a PEM file.",
-        ),
-        optional(
-            "secret_file",
-            Shape::Text(&FILE),
-            "The shared secret for HS256, of at least 32 bytes.",
-        ),
-        optional(
-            "algorithms",
-            Shape::Some(&Shape::Word(&ALGORITHM)),
-            "Signature algorithms that are accepted. Required save with secret_file.",
-        ),
-        optional(
-            "max_lifetime",
-            Shape::Duration {
-                least: Duration::from_secs(1),
-                most: Duration::from_secs(366 * 86_400),
-            },
-            "Longest time from iat to exp.",
-        ),
-        optional(
-            "leeway",
-            Shape::Duration {
-                least: Duration::ZERO,
-                most: MAX_LEEWAY,
-            },
-            "How far clocks may differ. Default: 30s.",
-        ),
-        optional("claims", Shape::Section(&CLAIMS), "Where the token says what."),
-    ],
-};
-
-/// `claims` of an issuer.
-pub(super) static CLAIMS: Section = Section {
-    name: "claims",
-    about: "Names of claims; of several, the first that is there.",
-    keys: &[
-        optional("user", Shape::Text(&LINE), "Who it is. Default: sub."),
-        optional(
-            "roles",
-            Shape::OneOrMany(&Shape::Text(&LINE)),
-            "The roles. Default: [roles, role].",
-        ),
-        optional(
-            "scopes",
-            Shape::OneOrMany(&Shape::Text(&LINE)),
-            "Scopes that narrow those of the roles. Default: scope.",
-        ),
-        optional(
-            "jurisdictions",
-            Shape::OneOrMany(&Shape::Text(&LINE)),
-            "The jurisdictions. Default: jurisdiction_scope.",
         ),
     ],
 };

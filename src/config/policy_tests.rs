@@ -12,6 +12,7 @@ use super::problem::{Problem, Problems, nearest, quote};
 use super::shape::{Section, Shape, TextKind, check, optional, required};
 use super::values::{self, Fault};
 use super::yaml::{Node, Value};
+use crate::call::certificate::{Certificate, NameFault};
 use crate::masking::media_type;
 use crate::reason::{Outcome, Reason};
 
@@ -36,6 +37,8 @@ pub struct PolicyTest {
     pub body: Vec<u8>,
     /// Where it comes from.
     pub source: IpAddr,
+    /// The certificate that the client shows.
+    pub certificate: Option<Arc<Certificate>>,
     /// What the backend would say.
     pub response: Option<Response>,
     /// What must come of it.
@@ -167,8 +170,53 @@ static REQUEST: Section = Section {
             Shape::Text(&SOURCE),
             "Where it comes from; `127.0.0.1` unless it says so.",
         ),
+        optional(
+            "certificate",
+            Shape::Section(&CERTIFICATE),
+            "The certificate that the client shows. Absent: none.",
+        ),
     ],
 };
+
+static CERTIFICATE: Section = Section {
+    name: "certificate",
+    about: "What a client's certificate says.",
+    keys: &[
+        optional("spiffe_id", Shape::Text(&SPIFFE_ID), "Its one URI, a SPIFFE id."),
+        optional(
+            "common_name",
+            Shape::Text(&COMMON_NAME),
+            "Its subject's one common name.",
+        ),
+        optional(
+            "sha256",
+            Shape::Text(&SHA256),
+            "Its hash, for tokens that are bound to it.",
+        ),
+    ],
+};
+
+static SPIFFE_ID: TextKind = TextKind {
+    pattern: "^spiffe://.+$",
+    example: "spiffe://city.example/etl",
+    check: |text| described(Certificate::described(None, Some(text), None)),
+};
+
+static COMMON_NAME: TextKind = TextKind {
+    pattern: ".+",
+    example: "etl-1",
+    check: |text| described(Certificate::described(None, None, Some(text))),
+};
+
+static SHA256: TextKind = TextKind {
+    pattern: "^[0-9A-Fa-f]{64}$",
+    example: "0f",
+    check: |text| described(Certificate::described(Some(text), None, None)),
+};
+
+fn described(certificate: Result<Certificate, NameFault>) -> Result<(), Fault> {
+    certificate.map(drop).map_err(|fault| Fault::new(fault.to_string()))
+}
 
 static EXPECT: Section = Section {
     name: "expect",
@@ -261,6 +309,10 @@ fn case(node: &Node, own: &Fields<'_>, classes: &[&str], problems: &mut Problems
         _ => None,
     };
     let source = request.text("source").and_then(|text| text.text.parse().ok());
+    let certificate = request.section("certificate", &CERTIFICATE).map(|own| {
+        let text = |name| own.text(name).map(|text| text.text);
+        Certificate::described(text("sha256"), text("spiffe_id"), text("common_name")).map(Arc::new)
+    });
     let body = request.json("body").map(|body| serde_json::to_vec(&body));
     let expect = expected(&expect, own, classes, problems);
     Some(PolicyTest {
@@ -273,6 +325,7 @@ fn case(node: &Node, own: &Fields<'_>, classes: &[&str], problems: &mut Problems
         headers: headers(&request),
         body: body.and_then(Result::ok).unwrap_or_default(),
         source: source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        certificate: certificate.transpose().ok()?,
         response: response(own, problems),
         expect,
     })

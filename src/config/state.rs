@@ -32,6 +32,17 @@ pub enum ServerKind {
     Redis,
 }
 
+impl State {
+    /// The folder of this machine in which this gateway keeps what it shares with nobody.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        match self {
+            Self::Folder(folder) => folder,
+            Self::Shared(shared) => &shared.folder,
+        }
+    }
+}
+
 /// A server whose store several gateways share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SharedStore {
@@ -55,6 +66,8 @@ pub struct SharedStore {
     pub lease: Duration,
     /// Takes a server that may forget what it acknowledged.
     pub insecure_volatile: bool,
+    /// Where this gateway keeps what it shares with nobody: the list of what is revoked.
+    pub folder: PathBuf,
 }
 
 /// Where a server listens.
@@ -124,11 +137,14 @@ impl Host {
     }
 }
 
+/// The folder of a gateway file that names none.
+const FOLDER: &str = "state/";
+
 /// Reads `state` and `shared_store`, which goes with it.
 pub(super) fn state(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -> State {
     let text = fields.text("state");
     let own = fields.section("shared_store", &SHARED_STORE);
-    let written = text.map_or("state/", |text| text.text);
+    let written = text.map_or(FOLDER, |text| text.text);
     let Some((scheme, rest)) = written.split_once("://") else {
         if let Some(own) = own {
             problems
@@ -156,6 +172,8 @@ pub(super) fn state(fields: &Fields<'_>, path: &Path, problems: &mut Problems) -
             "what is said to the store of `state`, the password too, can be read and changed on the way: it is not TLS",
         );
     }
+    let folder = own.as_ref().and_then(|own| own.text("folder"));
+    shared.folder = files::resolve(path, folder.map_or(FOLDER, |text| text.text));
     if let Some(own) = own {
         settings(&own, path, &mut shared, problems);
     }
@@ -251,6 +269,7 @@ fn url(scheme: &str, rest: &str) -> Result<SharedStore, Wrong> {
         ca: None,
         lease: default::LEASE,
         insecure_volatile: false,
+        folder: PathBuf::new(),
     };
     match kind {
         ServerKind::PostgreSql => postgres(&mut shared, query),

@@ -4,9 +4,11 @@
 //! the author's text: "`30` has no unit".
 
 use http::HeaderName;
+use jiff::Timestamp;
 use std::time::Duration;
 
 use super::yaml::{Kind, Scalar};
+use crate::identity::MAX_REVOKED_NAME;
 use crate::policy::cors::WebOrigin;
 use crate::policy::parts::{Jurisdiction, TransactionId};
 use crate::policy::{PathPattern, ScopePattern, pattern::PatternFault};
@@ -150,6 +152,23 @@ pub(super) fn line(text: &str) -> Result<(), Fault> {
         )));
     }
     Ok(())
+}
+
+/// A token's id, or a user, that is refused: exactly as tokens have it.
+pub(super) fn revoked_name(text: &str) -> Result<(), Fault> {
+    line(text)?;
+    if text.len() > MAX_REVOKED_NAME {
+        return Err(Fault::new(format!("is longer than {MAX_REVOKED_NAME} bytes")));
+    }
+    Ok(())
+}
+
+/// A moment, in unix seconds; the next full second if it is between two.
+pub(super) fn time(text: &str) -> Result<u64, Fault> {
+    let wrong = |_| Fault::new("is no time").hint("write it as `2026-11-20T10:00:00Z`");
+    let time: Timestamp = text.parse().map_err(wrong)?;
+    let up = i64::from(time.subsec_nanosecond() > 0);
+    u64::try_from(time.as_second().saturating_add(up)).map_err(|_| Fault::new("is before 1970"))
 }
 
 /// Names of modules, field classes and upstreams: they become labels of metrics.

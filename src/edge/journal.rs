@@ -3,6 +3,9 @@
 //! A request takes room in the queue before it does anything ([`Journal::slot`]), so that its line can never be lost for
 //! want of room. Lines are formatted, hashed and written by the writer thread, off the request's path: all that wait are
 //! one write, and all that must be on disk share one sync. When nobody waits, lines are gathered for [`GATHER`].
+//! There is room on the disk, too, before there is a need of it: without, no request is taken.
+
+mod room;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -17,6 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
+use self::room::Room;
 use crate::audit::{self, Entry, Event, Link, chain, verify::MAX_LINE};
 
 /// Most lines that may wait to be written; a request that finds no room is refused.
@@ -96,7 +100,10 @@ struct Shared {
     queue: Mutex<Queue>,
     /// Wakes the writer.
     work: Condvar,
+    /// The last write succeeded.
     healthy: AtomicBool,
+    /// There is room for lines to come.
+    roomy: AtomicBool,
     records: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -134,20 +141,22 @@ impl Journal {
             queue: Mutex::default(),
             work: Condvar::new(),
             healthy: AtomicBool::new(true),
+            roomy: AtomicBool::new(true),
             records: AtomicU64::new(0),
             writer: Mutex::new(None),
         });
         let journal = Self(Arc::clone(&shared));
+        let mut writer = Writer::new(shared, sink);
+        writer.make_room();
         if recovered.cut_bytes > 0 {
             let event = Event::new("audit_recovered").with("cut_bytes", &recovered.cut_bytes.to_string());
             journal.event(event)?;
         }
-        let writing = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("audit".into())
-            .spawn(move || Writer::new(writing, sink).run())
+            .spawn(move || writer.run())
             .map_err(JournalFault::Thread)?;
-        *lock(&shared.writer) = Some(writer);
+        *lock(&journal.0.writer) = Some(writer);
         Ok((journal, recovered))
     }
 
@@ -198,10 +207,10 @@ impl Journal {
         Ok(Filed(wait))
     }
 
-    /// Whether the last write succeeded.
+    /// Whether the last write succeeded and there is room for more.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.0.healthy.load(Ordering::Relaxed)
+        self.0.healthy.load(Ordering::Relaxed) && self.0.roomy.load(Ordering::Relaxed)
     }
 
     /// Lines written in this life.
@@ -268,6 +277,7 @@ struct Sink {
     /// Length of the file up to its last whole line.
     length: u64,
     link: Link,
+    room: Room,
 }
 
 impl Sink {
@@ -276,6 +286,7 @@ impl Sink {
             file: None,
             length: 0,
             link: Link::GENESIS,
+            room: Room::default(),
             target,
         };
         let mut recovered = Recovered::default();
@@ -330,6 +341,21 @@ impl Sink {
         }
     }
 
+    /// Makes room for lines to come.
+    fn make_room(&mut self) -> io::Result<()> {
+        match &self.file {
+            Some(file) => self.room.make(file, self.length),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives back the room that was not needed.
+    fn give_back(&mut self) {
+        if let Some(file) = &self.file {
+            self.room.give_back(file, self.length);
+        }
+    }
+
     /// A file that was moved away is followed by a new one at its place, in which the chain goes on.
     fn follow_rotation(&mut self) -> io::Result<()> {
         let (Target::File(path), Some(file)) = (&self.target, &self.file) else {
@@ -344,6 +370,7 @@ impl Sink {
             file.sync_data()?;
             let next = open(path)?;
             next.try_lock().map_err(io::Error::other)?;
+            self.give_back();
             self.length = next.metadata()?.len();
             self.file = Some(next);
         }
@@ -412,12 +439,15 @@ impl Writer {
     fn run(mut self) {
         loop {
             let (batch, closing) = self.next_batch();
-            if batch.is_empty() {
-                // Closing, and all is written.
+            if !batch.is_empty() {
+                self.write(batch, closing);
+            } else if closing {
+                // All is written.
                 let _ = self.sink.sync();
+                self.sink.give_back();
                 return;
             }
-            self.write(batch, closing);
+            self.make_room();
         }
     }
 
@@ -425,8 +455,25 @@ impl Writer {
     fn next_batch(&self) -> (Vec<Line>, bool) {
         let mut queue = lock(&self.shared.queue);
         while queue.lines.is_empty() && !queue.closing {
+            if !self.shared.roomy.load(Ordering::Relaxed) {
+                // There may be room by and by.
+                let (queue, _) = self
+                    .shared
+                    .work
+                    .wait_timeout(queue, RETRY)
+                    .unwrap_or_else(PoisonError::into_inner);
+                if queue.lines.is_empty() {
+                    return (Vec::new(), queue.closing);
+                }
+                return self.gathered(queue);
+            }
             queue = self.shared.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        self.gathered(queue)
+    }
+
+    /// Takes the lines that wait, and those that come within [`GATHER`] unless somebody waits.
+    fn gathered(&self, mut queue: MutexGuard<'_, Queue>) -> (Vec<Line>, bool) {
         let until = Instant::now() + GATHER;
         while !queue.urgent && !queue.closing && queue.lines.len() < MAX_BATCH {
             let left = until.saturating_duration_since(Instant::now());
@@ -511,6 +558,16 @@ impl Writer {
                     .wait_timeout(queue, RETRY)
                     .unwrap_or_else(PoisonError::into_inner),
             );
+        }
+    }
+
+    /// Makes room for lines to come. While there is none, what was begun is still written into the room that was made before.
+    fn make_room(&mut self) {
+        let roomy = self.sink.make_room();
+        match (&roomy, self.shared.roomy.swap(roomy.is_ok(), Ordering::Relaxed)) {
+            (Ok(()), false) => tracing::info!("there is room for the audit log again"),
+            (Err(fault), true) => tracing::error!(%fault, "there is no room for the audit log; requests are refused"),
+            _ => {}
         }
     }
 

@@ -1,7 +1,8 @@
 //! Keys that an issuer publishes (a JWK set at an `https` URL), fetched when they may have changed.
 //!
 //! A token with an unknown key id asks for a fetch, and so does the passing of time; there is at most one at a time, and at
-//! most one in [`REFETCH_WINDOW`] for such tokens, whoever sends them. The last good keys stay until better ones come.
+//! most one in [`REFETCH_WINDOW`] for such tokens, whoever sends them. The last good keys stay until better ones come, for
+//! [`MAX_STALE`] at most.
 //! Only the URL of the policy is ever asked, and no redirect is followed.
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -28,19 +29,33 @@ pub const REFETCH_WINDOW: Duration = Duration::from_secs(10);
 /// How often keys are fetched although nobody asked; jittered by up to a fifth.
 pub const REFRESH_EVERY: Duration = Duration::from_secs(300);
 
+/// How long the last good keys stay while no better ones come. A key that its issuer has taken back is not believed for
+/// ever because its key server is kept from saying so.
+pub const MAX_STALE: Duration = Duration::from_secs(24 * 3600);
+
 /// A key server.
 #[derive(Debug)]
 pub struct Remote {
     url: String,
     host: String,
     port: u16,
+    /// Host and port as the URL has them.
+    authority: String,
     target: String,
     tls: Connector,
     authorities: Option<Vec<u8>>,
     algorithms: Vec<Algorithm>,
-    keys: Mutex<Arc<KeySet>>,
+    keys: Mutex<Known>,
     /// When it was last asked for the sake of a token. Held while it is asked: one at a time.
     asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+/// What it has said.
+#[derive(Debug, Default)]
+struct Known {
+    keys: Arc<KeySet>,
+    /// When; none if it has not said anything yet.
+    at: Option<Instant>,
 }
 
 struct Connector(TlsConnector);
@@ -95,6 +110,7 @@ impl Remote {
         Ok(Self {
             url: url.to_owned(),
             host: host.to_owned(),
+            authority: authority.as_str().to_owned(),
             port: authority.port_u16().unwrap_or(443),
             target: uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
             tls: Connector(TlsConnector::from(Arc::new(
@@ -116,7 +132,7 @@ impl Remote {
     /// The last good keys; none before the first fetch.
     #[must_use]
     pub fn keys(&self) -> Arc<KeySet> {
-        Arc::clone(&self.keys.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known().keys)
     }
 
     /// Fetches, unless that was done within `window`. Who comes while somebody else fetches waits for that. Gives the keys
@@ -131,7 +147,10 @@ impl Remote {
             match tokio::time::timeout(FETCH_TIMEOUT, self.fetch()).await {
                 Ok(Ok(keys)) => {
                     tracing::info!(url = self.url, keys = keys.len(), "keys fetched");
-                    *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+                    *self.known() = Known {
+                        keys: Arc::new(keys),
+                        at: Some(Instant::now()),
+                    };
                 }
                 Ok(Err(fault)) => self.failed(&fault),
                 Err(_) => self.failed(&FetchFault::Timeout),
@@ -141,7 +160,17 @@ impl Remote {
     }
 
     fn failed(&self, fault: &FetchFault) {
-        tracing::warn!(url = self.url, %fault, "no keys fetched; the last good ones stay");
+        let mut known = self.known();
+        if known.at.is_some_and(|at| at.elapsed() >= MAX_STALE) {
+            *known = Known::default();
+            tracing::error!(url = self.url, %fault, "no keys fetched for so long that the last good ones are given up");
+        } else {
+            tracing::warn!(url = self.url, %fault, "no keys fetched; the last good ones stay");
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch(&self) -> Result<KeySet, FetchFault> {
@@ -150,7 +179,7 @@ impl Remote {
         let stream = self.tls.0.connect(name, stream).await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let request = Request::get(&self.target)
-            .header(header::HOST, format!("{}:{}", self.host, self.port))
+            .header(header::HOST, &self.authority)
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .body(Empty::<Bytes>::new())
             .map_err(|_| FetchFault::Url)?;

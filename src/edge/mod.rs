@@ -1,4 +1,4 @@
-//! What is outside, one file each: backends, key servers, the store, the audit file, metrics, changed files.
+//! What is outside, one file each: backends, key servers, the store, revoked tokens, the audit file, metrics, changed files.
 //!
 //! Everything here waits, and nothing here decides.
 
@@ -7,6 +7,7 @@ pub mod journal;
 pub mod jwks;
 pub mod metrics;
 pub mod payload;
+pub mod revoked;
 pub mod store;
 pub mod tls;
 pub mod watch;

@@ -7,10 +7,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version, request};
 use hyper::body::{Body, Incoming};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::identify::LastCaller;
 use super::refusal::Refusal;
+use crate::call::certificate::Certificate;
 use crate::reason::Reason;
 
 /// Methods that may be routed at all.
@@ -70,6 +72,8 @@ pub struct Peer {
     pub(super) unnamed: bool,
     /// Its address as backends are told of it.
     pub(super) written: Option<HeaderValue>,
+    /// The certificate that it has shown, where it is asked for one.
+    pub(super) certificate: Option<Arc<Certificate>>,
     /// Whom its last token named.
     pub(super) last: LastCaller,
 }
@@ -83,6 +87,7 @@ impl Peer {
             address,
             tls,
             unnamed: false,
+            certificate: None,
             last: LastCaller::default(),
         }
     }
@@ -94,6 +99,15 @@ impl Peer {
         Self {
             unnamed: true,
             ..Self::new(address, tls)
+        }
+    }
+
+    /// The same, with a certificate that it has shown and whose chain has been verified.
+    #[must_use]
+    pub fn showing(self, certificate: Certificate) -> Self {
+        Self {
+            certificate: Some(Arc::new(certificate)),
+            ..self
         }
     }
 

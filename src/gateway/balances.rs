@@ -65,6 +65,7 @@ impl Lookup {
             host: asked.host.clone(),
             headers,
             source: asked.source,
+            certificate: asked.certificate.clone(),
         };
         Ok(Self { call, target })
     }

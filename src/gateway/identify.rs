@@ -8,10 +8,12 @@ use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Weak};
 
+use super::accept::Peer;
 use super::pace::Tries;
 use super::refusal::Refusal;
 use super::rules::{Keys, Rules};
-use crate::identity::TokenFault;
+use crate::edge::revoked::{Cleared, Register};
+use crate::identity::{Caller, TokenFault};
 use crate::policy::parts::CallerFact;
 use crate::policy::{Authority, Policy};
 use crate::reason::Reason;
@@ -23,6 +25,18 @@ pub struct Identity {
     pub authority: Arc<Authority>,
     /// The policy's `forward_as`, ready to send.
     pub forwarded: Vec<(HeaderName, HeaderValue)>,
+    /// In which list of revoked tokens it was not.
+    cleared: Cleared,
+}
+
+/// What a token is held against besides the rules.
+pub(super) struct Beside<'a> {
+    /// Who brings it.
+    pub(super) peer: &'a Peer,
+    /// How many bad ones its address has shown.
+    pub(super) tries: Tries<'a>,
+    /// What operators have revoked.
+    pub(super) revoked: &'a Register,
 }
 
 /// Longest `Authorization` that a connection remembers, in bytes.
@@ -49,7 +63,8 @@ impl fmt::Debug for LastCaller {
 }
 
 impl LastCaller {
-    /// The caller, if this is the same token again. Only a token that was verified a moment ago, on the same connection,
+    /// The caller, if this is the same token again. One that is bound to a certificate was brought with that: a connection
+    /// has one from its first byte to its last. Only a token that was verified a moment ago, on the same connection,
     /// is compared with, and by many bytes at a time: there is no guessing of a signature by the time that this takes.
     fn again(&self, field: &HeaderValue, keys: &Arc<Keys>, now: u64) -> Option<Arc<Identity>> {
         let last = self.0.borrow();
@@ -77,15 +92,17 @@ impl LastCaller {
 pub(super) async fn identify(
     rules: &Arc<Rules>,
     headers: &HeaderMap,
-    last: &LastCaller,
-    tries: Tries<'_>,
+    beside: &Beside<'_>,
     now: u64,
 ) -> Result<Option<Arc<Identity>>, Refusal> {
     let Some(field) = headers.get(header::AUTHORIZATION) else {
         return Ok(None);
     };
+    let Beside { peer, tries, revoked } = beside;
+    let last = &peer.last;
     let keys = rules.keys();
     if let Some(known) = last.again(field, &keys, now) {
+        known.not_revoked(revoked, now)?;
         return Ok(Some(known));
     }
     let Some(token) = bearer(field) else {
@@ -93,12 +110,19 @@ pub(super) async fn identify(
         tries.failed();
         return Err(Refusal::because(Reason::InvalidToken, "not one bearer token"));
     };
+    let certificate = peer.certificate.as_deref().map(|certificate| &certificate.sha256);
     if let Some(known) = keys.verified.get(token, now) {
+        known.not_revoked(revoked, now)?;
+        known.is_used_with(certificate)?;
         last.remember(field, &keys, &known);
         return Ok(Some(known));
     }
     tries.may_try()?;
-    let judged = judge(rules, token, now).await;
+    let judged = judge(rules, token, now).await.and_then(|(identity, keys)| {
+        identity.not_revoked(revoked, now)?;
+        identity.is_used_with(certificate)?;
+        Ok((identity, keys))
+    });
     if judged.is_err() && keys.ring.has_usable_key() {
         // Without a key no token is good, which is nobody's fault.
         tries.failed();
@@ -121,14 +145,42 @@ async fn judge(rules: &Arc<Rules>, token: &str, now: u64) -> Result<(Arc<Identit
         verified = keys.ring.verify(token, now);
     }
     let caller = verified.map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))?;
-    let authority = Authority::new(rules.policy(), caller)
-        .map_err(|refused| Refusal::because(refused.0, format!("user {}", refused.1.user)))?;
+    let authority = Authority::new(rules.policy(), caller).map_err(|refused| {
+        let (reason, Caller { user, .. }) = *refused;
+        let revoked = if reason == Reason::InvalidToken {
+            "revoked by the policy; "
+        } else {
+            ""
+        };
+        Refusal::because(reason, format!("{revoked}user {user}"))
+    })?;
     let forwarded = forwarded(rules.policy(), &authority)?;
     let identity = Arc::new(Identity {
         authority: Arc::new(authority),
         forwarded,
+        cleared: Cleared::of_none(),
     });
     Ok((identity, keys))
+}
+
+impl Identity {
+    fn is_used_with(&self, certificate: Option<&[u8; 32]>) -> Result<(), Refusal> {
+        let caller = &self.authority.caller;
+        caller
+            .is_used_with(certificate)
+            .map_err(|fault| Refusal::because(fault.reason(), fault.to_string()))
+    }
+
+    fn not_revoked(&self, revoked: &Register, now: u64) -> Result<(), Refusal> {
+        let caller = &self.authority.caller;
+        match revoked.refuse(caller, &self.cleared, now) {
+            None => Ok(()),
+            Some(why) => Err(Refusal::because(
+                Reason::InvalidToken,
+                format!("{why}; user {}", caller.user),
+            )),
+        }
+    }
 }
 
 /// The token of a `Bearer` header (RFC 6750, 2.1; the scheme's case is free, RFC 9110, 11.1).

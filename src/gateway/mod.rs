@@ -42,6 +42,7 @@ use crate::config::AuditSync;
 use crate::edge::backend::Backend;
 use crate::edge::journal::Journal;
 use crate::edge::metrics::Metrics;
+use crate::edge::revoked::Register;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
 
@@ -60,7 +61,7 @@ use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
 use guard::guard;
-use identify::identify;
+use identify::{Beside, identify};
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
 use pace::Standing;
@@ -92,6 +93,8 @@ pub struct Shared {
     pub journal: Journal,
     /// Idempotency keys.
     pub store: Store,
+    /// Tokens and users that operators have revoked.
+    pub revoked: Arc<Register>,
     /// Counters.
     pub metrics: Arc<Metrics>,
 }
@@ -250,8 +253,12 @@ impl Gateway {
         if !policy.admits(call.source) {
             return Err(Reason::SourceNotAllowed.into());
         }
-        let tries = self.shared.attempts.from(call.source);
-        let caller = identify(rules, &call.headers, &arrival.peer.last, tries, line.now())
+        let beside = Beside {
+            peer: arrival.peer,
+            tries: self.shared.attempts.from(call.source),
+            revoked: &self.shared.revoked,
+        };
+        let caller = identify(rules, &call.headers, &beside, line.now())
             .await
             .inspect_err(|_| line.sought(&call))?;
         if let Some(caller) = &caller {

@@ -52,6 +52,7 @@ pub(super) fn normalize(
             host: String::from_utf8_lossy(host.as_bytes()).to_ascii_lowercase().into(),
             headers: fields,
             source,
+            certificate: peer.certificate.clone(),
         },
         upload: Upload::new(body, limits.body_bytes, limits.body_timeout),
         target,

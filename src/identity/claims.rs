@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::binding::bound_to;
 use super::{Caller, IssuerRules, TokenFault};
 
 /// Longest user name, in bytes.
@@ -66,6 +67,9 @@ pub(super) fn check(rules: &IssuerRules, claims: Map<String, Value>, now: u64) -
     )]
     let issued = issued.map(|at| at as u64);
     let caller = caller(rules, claims, ends, issued)?;
+    if rules.require_bound && caller.bound_to.is_none() {
+        return Err(wrong("cnf", "does not bind the token to a client certificate"));
+    }
     // Last, so that `expired` is said only of a token that was good once (S1.1).
     if now >= ends {
         return Err(TokenFault::Expired);
@@ -93,7 +97,13 @@ fn caller(
     let roles = list(&claims, &names.roles, false)?.unwrap_or_default();
     let scopes = list(&claims, &names.scopes, true)?;
     let jurisdictions = list(&claims, &names.jurisdictions, false)?.unwrap_or_default();
-    let token_id = claims.get("jti").and_then(Value::as_str).map(str::to_owned);
+    let token_id = match claims.get("jti") {
+        None => None,
+        Some(Value::String(id)) => Some(id.clone()),
+        // A token whose name nobody can write down could not be revoked by it.
+        Some(_) => return Err(wrong("jti", "is no string")),
+    };
+    let bound_to = bound_to(&claims)?;
     Ok(Caller {
         issuer: rules.issuer.clone(),
         user,
@@ -104,6 +114,7 @@ fn caller(
         issued_at,
         expires_at,
         token_id,
+        bound_to,
     })
 }
 

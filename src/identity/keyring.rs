@@ -74,10 +74,13 @@ impl Keyring {
         match keys.candidates(token.kid.as_deref(), token.algorithm) {
             Candidates::Unknown => return Err(TokenFault::UnknownKey { issuer }),
             Candidates::Unfit => return Err(TokenFault::Algorithm),
-            Candidates::Keys(found) => {
+            Candidates::Keys { found, guessed } => {
                 let signed = found
                     .into_iter()
                     .any(|key| key.signed(token.signed, token.signature, token.algorithm));
+                if !signed && guessed {
+                    return Err(TokenFault::UnknownKey { issuer });
+                }
                 if !signed {
                     return Err(TokenFault::Signature);
                 }

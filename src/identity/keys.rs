@@ -32,6 +32,8 @@ const MAX_TRIES: usize = 4;
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
+    /// It is a set that its issuer may change, and no single key of the policy's.
+    changes: bool,
 }
 
 /// One key, ready to verify.
@@ -49,7 +51,12 @@ pub(super) enum Candidates<'k> {
     /// The key of this id is for other algorithms.
     Unfit,
     /// These.
-    Keys(Vec<&'k Key>),
+    Keys {
+        /// They.
+        found: Vec<&'k Key>,
+        /// Nothing but their fitting says that it was one of them: the issuer may have another by now.
+        guessed: bool,
+    },
 }
 
 /// A key of a set that is not used, and why. Others are.
@@ -75,6 +82,9 @@ pub enum KeyFault {
     /// An RSA key that is too small or too large.
     #[error("is an RSA key of {0} bits; 2048 to 8192 are taken")]
     RsaSize(usize),
+    /// An RSA exponent with which nothing is safe, or that costs too much.
+    #[error("has an RSA exponent that is not taken: odd ones from 3 to 2^33 are")]
+    Exponent,
     /// A curve or key type that is not used.
     #[error("has a key type or curve that is not supported")]
     Type,
@@ -155,6 +165,7 @@ impl KeySet {
                 algorithms,
                 key,
             }],
+            changes: false,
         })
     }
 
@@ -173,6 +184,7 @@ impl KeySet {
                 algorithms: vec![Algorithm::HS256],
                 key: DecodingKey::from_secret(secret),
             }],
+            changes: false,
         })
     }
 
@@ -219,7 +231,7 @@ impl KeySet {
         if keys.is_empty() {
             return Err(KeyFault::NoUsableKey);
         }
-        Ok((Self { keys }, skipped))
+        Ok((Self { keys, changes: true }, skipped))
     }
 
     /// The keys that could have signed a token of this key id and algorithm. A single key without an id of its own takes
@@ -239,7 +251,10 @@ impl KeySet {
             .take(MAX_TRIES)
             .collect();
         match (fit.is_empty(), kid) {
-            (false, _) => Candidates::Keys(fit),
+            (false, _) => Candidates::Keys {
+                guessed: self.changes && !fit.iter().any(|key| kid.is_some() && key.kid.as_deref() == kid),
+                found: fit,
+            },
             (true, Some(_)) => Candidates::Unfit,
             (true, None) => Candidates::Unknown,
         }
@@ -266,8 +281,10 @@ fn from_info(pem: &[u8], info: &SubjectPublicKeyInfoDer<'_>) -> Result<(Decoding
     if has(RSA) {
         let (bits, _) = der(rest, 0x03).ok_or(KeyFault::Pem)?;
         let (key, _) = bits.get(1..).and_then(|key| der(key, 0x30)).ok_or(KeyFault::Pem)?;
-        let (modulus, _) = der(key, 0x02).ok_or(KeyFault::Pem)?;
+        let (modulus, rest) = der(key, 0x02).ok_or(KeyFault::Pem)?;
         rsa_size(modulus)?;
+        let (exponent, _) = der(rest, 0x02).ok_or(KeyFault::Pem)?;
+        rsa_exponent(exponent)?;
         let key = DecodingKey::from_rsa_pem(pem).map_err(|_| KeyFault::Pem)?;
         return Ok((key, vec![Algorithm::RS256, Algorithm::PS256]));
     }
@@ -313,6 +330,19 @@ fn rsa_size(modulus: &[u8]) -> Result<(), KeyFault> {
     }
 }
 
+/// With an exponent of 1 a message is its own signature.
+fn rsa_exponent(exponent: &[u8]) -> Result<(), KeyFault> {
+    const MOST: u64 = 1 << 33;
+    let value = exponent.iter().try_fold(0_u64, |value, byte| {
+        let value = value.checked_mul(256)?.checked_add(u64::from(*byte))?;
+        (value <= MOST).then_some(value)
+    });
+    match value {
+        Some(value) if value >= 3 && value % 2 == 1 => Ok(()),
+        _ => Err(KeyFault::Exponent),
+    }
+}
+
 type Read = (Option<String>, Result<(DecodingKey, Vec<Algorithm>), KeyFault>);
 
 /// One JWK: its id, and the key or why it is not used.
@@ -350,6 +380,8 @@ fn from_jwk(members: &Map<String, Value>, allowed: &[Algorithm]) -> Result<(Deco
         "RSA" => {
             let modulus = URL_SAFE_NO_PAD.decode(text("n")?).map_err(|_| KeyFault::Member("n"))?;
             rsa_size(&modulus)?;
+            let exponent = URL_SAFE_NO_PAD.decode(text("e")?).map_err(|_| KeyFault::Member("e"))?;
+            rsa_exponent(&exponent)?;
             let key = DecodingKey::from_rsa_components(text("n")?, text("e")?);
             (vec![Algorithm::RS256, Algorithm::PS256], key)
         }

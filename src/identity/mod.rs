@@ -6,12 +6,14 @@
 //!
 //! Knows no network and no clock. Keys that come from elsewhere are fetched by the edge.
 
+mod binding;
 mod cache;
 mod claims;
 mod keyring;
 mod keys;
 pub mod mint;
 mod object;
+mod revocation;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -27,6 +29,7 @@ pub use cache::{MAX_VERIFIED, VerifiedCache};
 pub use claims::caller_of;
 pub use keyring::Keyring;
 pub use keys::{KeyFault, KeySet, MAX_JWKS_BYTES, MAX_KEYS, SkippedKey};
+pub use revocation::{MAX_REVOKED, MAX_REVOKED_NAME, Revocation, Revocations, Revoked};
 pub use token::MAX_TOKEN;
 
 /// Who asks, as a verified token says.
@@ -50,6 +53,8 @@ pub struct Caller {
     pub expires_at: u64,
     /// `jti`.
     pub token_id: Option<String>,
+    /// SHA-256 of the client certificate without which the token is not good (RFC 8705).
+    pub bound_to: Option<[u8; 32]>,
 }
 
 /// A signature algorithm (RFC 7518, 3.1; RFC 8037).
@@ -87,6 +92,8 @@ pub struct IssuerRules {
     pub max_lifetime: Option<Duration>,
     /// How far clocks may differ.
     pub leeway: Duration,
+    /// Tokens that are not bound to a client certificate are refused.
+    pub require_bound: bool,
     /// Which claims say what.
     pub claims: ClaimNames,
 }
@@ -134,6 +141,9 @@ pub enum TokenFault {
     /// A claim is missing, of the wrong type, or says what may not be.
     #[error("the claim `{0}` {1}")]
     Claim(String, &'static str),
+    /// It is bound to a client certificate (RFC 8705).
+    #[error("the token is bound to a client certificate, and {0}")]
+    Unbound(&'static str),
     /// It was good once.
     #[error("the token has expired")]
     Expired,

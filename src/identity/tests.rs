@@ -49,6 +49,7 @@ fn rules(algorithms: &[Algorithm]) -> IssuerRules {
         audiences: vec!["billing-api".into(), "other-api".into()],
         algorithms: algorithms.to_vec(),
         max_lifetime: Some(Duration::from_secs(1800)),
+        require_bound: false,
         leeway: Duration::from_secs(30),
         claims: ClaimNames::default(),
     }
@@ -129,6 +130,52 @@ fn each_algorithm_verifies_its_own_and_nobody_elses() {
 }
 
 #[test]
+fn a_bound_token_is_good_with_its_certificate_only() {
+    let (own, other) = ([7_u8; 32], [8_u8; 32]);
+    let thumbprint = URL_SAFE_NO_PAD.encode(own);
+    let bound = |cnf: Value| {
+        let mut claims = good();
+        claims["cnf"] = cnf;
+        claims
+    };
+    let verify = |require: bool, claims: &Value| {
+        let mut rules = rules(&[EC.algorithm]);
+        rules.require_bound = require;
+        let keys = KeySet::public_key(EC.public_pem.as_bytes(), &[EC.algorithm]).unwrap();
+        Keyring::new(vec![(rules, Arc::new(keys))]).verify(&token(&EC, claims), NOW)
+    };
+    for require in [false, true] {
+        let caller = verify(require, &bound(json!({ "x5t#S256": thumbprint }))).unwrap();
+        assert_eq!(caller.is_used_with(Some(&own)), Ok(()));
+        assert!(matches!(caller.is_used_with(Some(&other)), Err(TokenFault::Unbound(_))));
+        assert!(matches!(caller.is_used_with(None), Err(TokenFault::Unbound(_))));
+        for cnf in [
+            json!(null),
+            json!("x"),
+            json!({}),
+            json!({ "x5t#S256": "" }),
+            json!({ "x5t#S256": 7 }),
+            json!({ "x5t#S256": format!("{thumbprint}=") }),
+            json!({ "x5t#S256": URL_SAFE_NO_PAD.encode([7; 31]) }),
+            json!({ "x5t#S256": "ab".repeat(32) }),
+            json!({ "jkt": thumbprint }),
+            json!({ "x5t#S256": thumbprint, "jkt": thumbprint }),
+        ] {
+            let fault = verify(require, &bound(cnf.clone())).unwrap_err();
+            assert!(
+                matches!(&fault, TokenFault::Claim(name, _) if name == "cnf"),
+                "{cnf}: {fault}"
+            );
+        }
+    }
+    assert_eq!(verify(false, &good()).unwrap().is_used_with(None), Ok(()));
+    assert_eq!(
+        verify(true, &good()).unwrap_err(),
+        claim("cnf", "does not bind the token to a client certificate")
+    );
+}
+
+#[test]
 fn what_a_claim_may_say() {
     let ring = ring(&EC);
     let cases: &[(&str, Value, Result<(), TokenFault>)] = &[
@@ -149,6 +196,8 @@ fn what_a_claim_may_say() {
         ("iat", json!(NOW + 30), Ok(())),
         ("iat", json!(NOW + 31), Err(claim("iat", "is in the future"))),
         ("iat", json!(NOW - 86_400), Err(claim("exp", "is too long after `iat`"))),
+        ("jti", json!("t-1"), Ok(())),
+        ("jti", json!(7), Err(claim("jti", "is no string"))),
         ("nbf", json!(NOW + 30), Ok(())),
         ("nbf", json!(NOW + 31), Err(claim("nbf", "is in the future"))),
         ("nbf", json!("1"), Err(claim("nbf", "is no time"))),
@@ -509,6 +558,16 @@ fn a_key_set_is_read_key_by_key() {
             Some(KeyFault::RsaSize(1024)),
         ),
         (jwk(&RSA, &json!({"kid": "1", "n": "!"})), Some(KeyFault::Member("n"))),
+        (jwk(&RSA, &json!({"kid": "1", "e": "Aw"})), None),
+        (jwk(&RSA, &json!({"kid": "1", "e": "AQ"})), Some(KeyFault::Exponent)),
+        (jwk(&RSA, &json!({"kid": "1", "e": "AAAB"})), Some(KeyFault::Exponent)),
+        (jwk(&RSA, &json!({"kid": "1", "e": "AQAA"})), Some(KeyFault::Exponent)),
+        (jwk(&RSA, &json!({"kid": "1", "e": ""})), Some(KeyFault::Exponent)),
+        (
+            jwk(&RSA, &json!({"kid": "1", "e": "AgAAAAE"})),
+            Some(KeyFault::Exponent),
+        ),
+        (jwk(&RSA, &json!({"kid": "1", "e": 3})), Some(KeyFault::Member("e"))),
         (jwk(&EC, &json!({"kid": "1", "crv": "P-521"})), Some(KeyFault::Type)),
         (jwk(&EC, &json!({"kid": "1", "x": "AA"})), Some(KeyFault::Member("x"))),
         (jwk(&EC, &json!({"kid": 7})), Some(KeyFault::Member("kid"))),
@@ -574,9 +633,58 @@ fn keys_are_found_by_id_and_issuer() {
     assert_eq!(with(&EC, Some("rsa"), first), Err(TokenFault::Algorithm));
     assert_eq!(with(&EC, Some("new"), first), Err(TokenFault::UnknownKey { issuer: 0 }));
     assert_eq!(with(&OTHER_EC, Some("ec"), first), Err(TokenFault::Signature));
+    assert_eq!(with(&OTHER_EC, None, first), Err(TokenFault::UnknownKey { issuer: 0 }));
     assert_eq!(with(&OTHER_EC, Some("any"), second), Ok(()));
     assert_eq!(with(&EC, Some("ec"), second), Err(TokenFault::Signature));
     assert_eq!(with(&RSA, Some("rsa"), second), Err(TokenFault::Algorithm));
+}
+
+/// An issuer that gives its keys no ids changes them, too: its key server has to be asked again.
+#[test]
+fn a_key_without_an_id_may_be_an_old_one() {
+    let set = |keys: &[Value]| {
+        let (keys, _) = KeySet::jwks(json!({ "keys": keys }).to_string().as_bytes(), &[Algorithm::ES256]).unwrap();
+        Keyring::new(vec![(rules(&[Algorithm::ES256]), Arc::new(keys))])
+    };
+    let with = |ring: &Keyring, signer: &Signer, kid: Option<&str>| {
+        let header = match kid {
+            None => json!({ "alg": "ES256" }),
+            Some(kid) => json!({ "alg": "ES256", "kid": kid }),
+        };
+        ring.verify(&raw(signer, &header.to_string(), &good().to_string()), NOW)
+            .map(drop)
+    };
+    let unknown = Err(TokenFault::UnknownKey { issuer: 0 });
+    let nameless = set(&[jwk(&EC, &json!({}))]);
+    for kid in [None, Some("any")] {
+        assert_eq!(with(&nameless, &EC, kid), Ok(()));
+        assert_eq!(with(&nameless, &OTHER_EC, kid), unknown, "{kid:?}");
+    }
+    let mixed = set(&[jwk(&EC, &json!({})), jwk(&OTHER_EC, &json!({ "kid": "b" }))]);
+    assert_eq!(with(&mixed, &OTHER_EC, Some("b")), Ok(()));
+    assert_eq!(with(&mixed, &EC, Some("b")), Ok(()), "one without an id has any");
+    assert_eq!(with(&mixed, &OTHER_EC, None), Ok(()));
+    assert_eq!(with(&mixed, &OTHER_EC, Some("c")), unknown);
+    let file = ring(&EC);
+    assert_eq!(
+        with(&file, &OTHER_EC, None),
+        Err(TokenFault::Signature),
+        "a file is asked once"
+    );
+}
+
+#[test]
+fn an_exponent_with_which_a_message_signs_itself_is_refused() {
+    let (head, rest) = RSA.public_pem.trim().split_once('\n').unwrap();
+    let (body, foot) = rest.rsplit_once('\n').unwrap();
+    let standard = base64::engine::general_purpose::STANDARD;
+    let mut der = standard.decode(body.replace(['\r', '\n'], "")).unwrap();
+    let at = der.len() - 5;
+    assert_eq!(der[at..], [2, 3, 1, 0, 1]);
+    der[at + 2] = 0;
+    let pem = format!("{}\n{}\n{foot}\n", head.trim(), standard.encode(der));
+    let fault = KeySet::public_key(pem.as_bytes(), &[Algorithm::RS256]).unwrap_err();
+    assert_eq!(fault, KeyFault::Exponent);
 }
 
 #[test]

@@ -88,6 +88,12 @@ impl Record {
         }
     }
 
+    /// Whether the request is finished.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self.state, State::Done { .. })
+    }
+
     /// Whether the record counts as absent: finished, and the clock shows `keep_until` or later.
     #[must_use]
     pub const fn is_expired(&self, now: u64) -> bool {

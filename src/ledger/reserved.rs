@@ -102,10 +102,21 @@ impl Reserved {
         self.turn
     }
 
-    /// Whether this is what stands on disk. The store changes nothing that is not.
+    /// Whether this is what stands on disk, as it was written or as a store that was opened again since has it. The store
+    /// changes nothing that is not.
     #[must_use]
     pub fn stands(&self, existing: Option<&Record>) -> bool {
-        existing == Some(&self.record)
+        existing.is_some_and(|existing| *existing == self.record || *existing == self.record.clone().orphaned())
+    }
+
+    /// The same proof once more, for the store alone: a settlement whose commit failed is tried again, and only what
+    /// [stands](Self::stands) is settled.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            key: self.key,
+            record: self.record.clone(),
+            ..*self
+        }
     }
 
     /// The backend gave a whole answer. An id longer than [`MAX_TRANSACTION_ID`] is left out: that the payment was made

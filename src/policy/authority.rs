@@ -33,9 +33,13 @@ impl Authority {
     /// Resolves a caller.
     ///
     /// # Errors
-    /// [`Reason::NoRole`] when the token names no role that the policy knows (S2.3), [`Reason::ConflictingRoles`] when
+    /// [`Reason::InvalidToken`] when the policy has revoked the token or its user, [`Reason::NoRole`] when the token names no role that the policy knows (S2.3), [`Reason::ConflictingRoles`] when
     /// it holds roles that separation of duties keeps apart (S2.1).
     pub fn new(policy: &Policy, caller: Caller) -> Result<Self, Box<(Reason, Caller)>> {
+        // A policy's entries have no end, so that it does not matter what time it is.
+        if policy.revoked.refuse(&caller, 0).is_some() {
+            return Err(Box::new((Reason::InvalidToken, caller)));
+        }
         let known: Vec<usize> = caller.roles.iter().filter_map(|name| policy.role_named(name)).collect();
         if known.is_empty() {
             return Err(Box::new((Reason::NoRole, caller)));

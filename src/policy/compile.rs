@@ -11,6 +11,7 @@ use super::grants::Coverage;
 use super::matcher::Matcher;
 use super::parts::{FieldClass, FieldKeyRef, Jurisdiction, MaskAction, Mode, Module, Parts, Role};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
+use crate::identity::Revocations;
 use crate::masking::{Action, ClassId, FieldRule, SelectorFault, Selectors, fold};
 
 /// What the JSON value of a redacted field becomes.
@@ -133,6 +134,7 @@ impl Policy {
             forward_as: parts.forward_as,
             allow_from: parts.allow_from,
             cors: parts.cors.map(Cors::new),
+            revoked: Revocations::new(parts.revoked),
         })
     }
 }

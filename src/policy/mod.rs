@@ -34,6 +34,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::identity::Revocations;
 use crate::masking::{Action, Selectors};
 use bits::Bits;
 use matcher::Matcher;
@@ -72,6 +73,7 @@ pub struct Policy {
     forward_as: Vec<(HeaderName, CallerFact)>,
     allow_from: Option<Vec<IpNet>>,
     cors: Option<Cors>,
+    revoked: Revocations,
 }
 
 #[derive(Debug)]
@@ -147,6 +149,12 @@ impl Policy {
     #[must_use]
     pub fn admits(&self, source: IpAddr) -> bool {
         self.allow_from.as_ref().is_none_or(|ranges| within(ranges, source))
+    }
+
+    /// Tokens and users that are refused whatever their tokens say.
+    #[must_use]
+    pub fn revoked(&self) -> &Revocations {
+        &self.revoked
     }
 
     /// Which web pages may ask; none: browsers are told nothing.

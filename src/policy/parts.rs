@@ -12,6 +12,7 @@ use super::condition::Condition;
 use super::cors::CorsRules;
 use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
+use crate::identity::Revocation;
 use crate::ledger::schema::{Fault, Schema};
 use crate::ledger::{Deltas, EntryRules};
 use crate::masking::coding::Coding;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub allow_from: Option<Vec<IpNet>>,
     /// Which web pages may ask; absent: browsers are told nothing.
     pub cors: Option<CorsRules>,
+    /// Tokens and users that are refused whatever their tokens say. None has an end.
+    pub revoked: Vec<Revocation>,
 }
 
 /// A role as written; what it inherits is followed by `Policy::compile`.

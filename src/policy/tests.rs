@@ -65,6 +65,7 @@ pub(super) fn module(name: &str, prefix: &str, jurisdiction: Option<Jurisdiction
 
 fn policy() -> Arc<Policy> {
     let parts = Parts {
+        revoked: Vec::new(),
         version: "test".into(),
         roles: vec![
             role("meter_validator", &["telemetry:read", "validation:write"], &[], &[1]),
@@ -163,6 +164,7 @@ pub(super) fn caller(roles: &[&str], scopes: Option<&[&str]>, counties: &[&str])
         issued_at: None,
         expires_at: 2_000_000_000,
         token_id: None,
+        bound_to: None,
     }
 }
 
@@ -181,6 +183,7 @@ pub(super) fn call(method: &str, target: &str, headers: &[(&'static str, &str)])
         host: "billing.city.example".into(),
         headers: map,
         source: [127, 0, 0, 1].into(),
+        certificate: None,
     }
 }
 

@@ -104,10 +104,11 @@ async fn answer(request: Request<Incoming>, reloader: &Reloader, desk: &Desk, wh
 
 fn is_about_keys(path: &str) -> bool {
     let below = path.strip_prefix(operators::PATH);
-    path == operators::BACKUP_PATH || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    matches!(path, operators::BACKUP_PATH | operators::REVOKED_PATH)
+        || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Questions about idempotency keys, and an operator's word on them.
+/// Questions about idempotency keys and revoked tokens, and an operator's word on them.
 async fn keys(request: Request<Incoming>, desk: &Desk, who: &Who) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, operators::MAX_BODY).collect().await else {
@@ -126,6 +127,7 @@ async fn keys(request: Request<Incoming>, desk: &Desk, who: &Who) -> Response<Fu
     if status == StatusCode::METHOD_NOT_ALLOWED {
         let allow = match head.uri.path() {
             operators::BACKUP_PATH => "GET, POST",
+            operators::REVOKED_PATH => "GET, POST, DELETE",
             path if path.ends_with("/settle") => "POST",
             _ => "GET",
         };

@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::certificate;
 use super::crowd::Crowd;
 use super::patience::{Doings, Patience, Patient};
 use super::proxy::{self, Sender};
@@ -78,19 +79,25 @@ where
     let Some(_entered) = manners.crowd.enter(peer.address) else {
         return metrics.turned_away(TurnedAway::TooMany);
     };
-    let (address, peer) = (peer.address, Rc::new(peer));
+    let address = peer.address;
     let doings = Doings::new();
     let Some(tls) = tls else {
         if let Ok(Some((ahead, two))) = tokio::time::timeout(within, sniff(&mut io)).await {
             let io = Patient::new(io, ahead, Rc::clone(&doings), manners.patience);
-            speak(gateway, io, two, doings, peer, manners).await;
+            speak(gateway, io, two, doings, Rc::new(peer), manners).await;
         }
         return;
     };
     let accepting = TlsAcceptor::from(tls.current()).accept(io);
     match tokio::time::timeout(within, accepting).await {
         Ok(Ok(io)) => {
-            let two = io.get_ref().1.alpn_protocol() == Some(b"h2");
+            let session = io.get_ref().1;
+            let two = session.alpn_protocol() == Some(b"h2");
+            let shown = session.peer_certificates().and_then(<[_]>::first);
+            let peer = Rc::new(match shown {
+                Some(certificate) => peer.showing(certificate::read(certificate)),
+                None => peer,
+            });
             let io = Patient::new(io, Vec::new(), Rc::clone(&doings), manners.patience);
             speak(gateway, io, two, doings, peer, manners).await;
         }

@@ -7,7 +7,9 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
+use crate::call::certificate::Certificate;
 use crate::gateway::Rules;
 use crate::gateway::offline::{self, Request};
 
@@ -25,6 +27,16 @@ struct Question {
     headers: Map<String, Value>,
     body: Option<Value>,
     source: Option<IpAddr>,
+    certificate: Option<Shown>,
+}
+
+/// The certificate of the client in question.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shown {
+    sha256: Option<String>,
+    spiffe_id: Option<String>,
+    common_name: Option<String>,
 }
 
 /// The answer, or what is wrong with the question.
@@ -48,6 +60,14 @@ pub(super) async fn answer(body: Incoming, rules: &Rules) -> Result<Value, Value
 fn read(bytes: &Bytes) -> Result<Request, String> {
     let question: Question = serde_json::from_slice(bytes).map_err(|fault| fault.to_string())?;
     let method = Method::from_bytes(question.method.as_bytes());
+    let certificate = question.certificate.as_ref().map(|shown| {
+        let described = Certificate::described(
+            shown.sha256.as_deref(),
+            shown.spiffe_id.as_deref(),
+            shown.common_name.as_deref(),
+        );
+        described.map(Arc::new)
+    });
     let body = question.body.map(|body| serde_json::to_vec(&body)).transpose();
     Ok(Request {
         claims: question.claims,
@@ -56,6 +76,9 @@ fn read(bytes: &Bytes) -> Result<Request, String> {
         headers: headers(&question.headers)?,
         body: body.map_err(|fault| fault.to_string())?.unwrap_or_default(),
         source: question.source.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        certificate: certificate
+            .transpose()
+            .map_err(|fault| format!("`certificate`: a name {fault}"))?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! else: signals, admin, changed files, keys.
 
 mod admin;
+pub(crate) mod certificate;
 mod connection;
 mod crowd;
 mod explain;
@@ -30,6 +31,7 @@ use crate::audit::Event;
 use crate::config::{Address, Gateway as Settings, Problem};
 use crate::edge::journal::JournalFault;
 use crate::edge::jwks::REFRESH_EVERY;
+use crate::edge::revoked::RegisterFault;
 use crate::edge::store::StoreFault;
 use crate::edge::watch::Watch;
 use crate::gateway::{Gateway, Shared};
@@ -54,8 +56,11 @@ pub enum StartFault {
     #[error("audit log: {0}")]
     Audit(#[from] JournalFault),
     /// The store cannot be opened.
-    #[error("state: {0}")]
+    #[error("state: {0}{advice}", advice = .0.advice())]
     Store(#[from] StoreFault),
+    /// The list of revoked tokens cannot be read.
+    #[error("state: {0}")]
+    Revoked(#[from] RegisterFault),
     /// An address cannot be bound.
     #[error("cannot listen at {0}: {1}")]
     Listen(String, io::Error),
@@ -107,7 +112,8 @@ async fn control(settings: Settings) -> Result<(), StartFault> {
         .next()
         .map(Listener::new)
         .transpose()?;
-    let desk = Arc::new(Desk::new(shared.store.clone(), Some(shared.journal.clone())));
+    let desk = Desk::new(shared.store.clone(), Some(shared.journal.clone())).revoking(Arc::clone(&shared.revoked));
+    let desk = Arc::new(desk);
     let admin = admin.map(|listener| tokio::task::spawn_local(admin::serve(listener, Arc::clone(&reloader), desk)));
     let started = Event::new("start")
         .with("policy_version", &shared.rules.load().policy().version)

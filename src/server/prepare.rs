@@ -14,6 +14,7 @@ use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
 use crate::edge::metrics::Metrics;
+use crate::edge::revoked::Register;
 use crate::edge::store::{Store, StoreFault};
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
@@ -60,7 +61,7 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         version,
     } = config::load_policy(&settings.policy, &settings.upstream_names())?;
     let mut problems = Vec::new();
-    let issuers = issuers
+    let issuers: Vec<(IssuerRules, IssuerKeys)> = issuers
         .into_iter()
         .filter_map(|IssuerSource { rules, keys }| {
             keys_of(&rules, keys, before, &mut warnings)
@@ -69,6 +70,7 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
                 .map(|keys| (rules, keys))
         })
         .collect();
+    warnings.extend(unusable(settings, &issuers));
     files.extend(directories);
     if !problems.is_empty() {
         return Err(problems);
@@ -80,6 +82,32 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         files,
         version,
     })
+}
+
+/// Issuers whose tokens nobody could use here: they must be bound to a client certificate, and no listener asks for one.
+fn unusable(settings: &Settings, issuers: &[(IssuerRules, IssuerKeys)]) -> Vec<Problem> {
+    let asks = |tls: &config::Tls| tls.client_ca.is_some();
+    if settings
+        .listen
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref())
+        .any(asks)
+    {
+        return Vec::new();
+    }
+    let bound = issuers.iter().filter(|(rules, _)| rules.require_bound);
+    bound
+        .map(|(rules, _)| {
+            let message = format!(
+                "issuer `{}` has `require_bound_tokens`, and no listener has a `client_ca`: its tokens are all refused",
+                rules.issuer
+            );
+            Problem {
+                severity: Severity::Warning,
+                ..Problem::of_file(settings.policy.display().to_string(), message)
+            }
+        })
+        .collect()
 }
 
 fn keys_of(
@@ -216,6 +244,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         );
     }
     let store = store(&settings.state)?;
+    let revoked = Arc::new(Register::open(settings.state.folder())?);
     let workers = settings.worker_count();
     let backends = settings
         .upstreams
@@ -251,6 +280,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
+        revoked,
         metrics,
     };
     Ok(Prepared {

@@ -62,6 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         host: "billing.city.example".into(),
         headers: HeaderMap::new(),
         source: [127, 0, 0, 1].into(),
+        certificate: None,
     };
     let roles: [Arc<str>; 1] = ["auditor".into()];
     let counties = ["County_B".to_owned(), "County_A".to_owned()];

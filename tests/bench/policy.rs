@@ -137,6 +137,7 @@ fn requests(size: Size, policy: &Policy) -> Result<Vec<(Call, Authority)>, Fault
                 issued_at: None,
                 expires_at: 2_000_000_000,
                 token_id: None,
+                bound_to: None,
             };
             let authority = Authority::new(policy, caller).map_err(|refused| format!("{refused:?}"))?;
             let call = Call {
@@ -146,6 +147,7 @@ fn requests(size: Size, policy: &Policy) -> Result<Vec<(Call, Authority)>, Fault
                 host: "billing.city.example".into(),
                 headers: HeaderMap::new(),
                 source: [127, 0, 0, 1].into(),
+                certificate: None,
             };
             Ok((call, authority))
         })

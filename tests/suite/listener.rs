@@ -246,11 +246,10 @@ fn a_handshake_that_stalls_is_given_up() {
     assert!(!clear.contains("HTTP/"), "{clear}");
     let ca = gateway.path("tls/ca.crt");
     let url = format!("https://localhost:{}/api/accounts/help", gateway.port);
-    assert_eq!(
-        curl(&["--cacert", ca.to_str().unwrap(), &url]).0,
-        0,
-        "others are served"
-    );
+    // On a busy machine curl itself may be too slow for so short a time.
+    wait_for("others to be served", || {
+        curl(&["--cacert", ca.to_str().unwrap(), &url]).0 == 0
+    });
 }
 
 #[test]

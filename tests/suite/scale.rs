@@ -31,6 +31,7 @@ fn why(policy: &Arc<Policy>, roles: &[&str], path: &str) -> Option<Reason> {
         issued_at: None,
         expires_at: 2_000_000_000,
         token_id: None,
+        bound_to: None,
     };
     let authority = match Authority::new(policy, caller) {
         Ok(authority) => authority,
@@ -43,6 +44,7 @@ fn why(policy: &Arc<Policy>, roles: &[&str], path: &str) -> Option<Reason> {
         host: "billing.city.example".into(),
         headers: HeaderMap::new(),
         source: [127, 0, 0, 1].into(),
+        certificate: None,
     };
     match evaluate(policy, &call, Some(&authority), jiff::Timestamp::now(), &mut ()) {
         Decision::Allow(permit) => {

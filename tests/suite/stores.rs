@@ -439,3 +439,30 @@ fn s1_8_a_store_that_stands_still_is_not_waited_for_without_end() {
     assert_eq!(became(&gateway, "k1"), "sent");
     assert_eq!(became(&gateway, "k0"), "duplicate_request");
 }
+
+#[test]
+fn what_is_revoked_is_each_gateways_own_beside_a_shared_store() {
+    let server = Redis::start();
+    let backend = created();
+    let (mut one, two) = (gateway(&backend, &server), gateway(&backend, &server));
+    let user = claims(&["finance_admin"])["sub"].as_str().unwrap().to_owned();
+    let get = |gateway: &Gateway| gateway.get("/api/ledger/state", &["finance_admin"]).status;
+    let revoke = |gateway: &Gateway, arguments: &[&str]| {
+        let all = [&["revoke"], arguments, &["--config", "tollgate.yaml"]].concat();
+        let (code, out, err) = run(&all, &gateway.path(""));
+        assert_eq!(code, 0, "{out}{err}");
+        out
+    };
+    revoke(&one, &["user", &user]);
+    assert_eq!((get(&one), get(&two)), (401, 201));
+    one.signal("TERM");
+    assert!(one.ended().success());
+    assert!(revoke(&one, &["list"]).contains(&user));
+    one.launch();
+    assert_eq!(get(&one), 401, "a restart forgets nothing");
+    one.signal("TERM");
+    assert!(one.ended().success());
+    revoke(&one, &["user", &user, "--lift"]);
+    one.launch();
+    assert_eq!(get(&one), 201);
+}

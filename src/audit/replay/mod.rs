@@ -165,6 +165,13 @@ impl Replay {
         if record.user_id.is_none() && decision == Reason::SourceNotAllowed.decision() {
             return self.out_of_range(&call);
         }
+        let user = record.user_id.as_deref().unwrap_or_default();
+        if [&self.old, &self.new]
+            .iter()
+            .any(|policy| policy.revoked().has_user(user))
+        {
+            return Err("tokens of the user are revoked, and which one it was is not in the line");
+        }
         let same_policy = record.policy_version.as_deref() == Some(&*self.old.version);
         let (before, after) = match key {
             None => (said(&self.old, &call, None), said(&self.new, &call, None)),
@@ -320,6 +327,7 @@ fn call(record: &Record<'_>) -> Result<Call, Unknown> {
         host: "".into(),
         headers: HeaderMap::new(),
         source: source.ok_or(unreadable)?,
+        certificate: None,
     })
 }
 

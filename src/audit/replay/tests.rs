@@ -57,7 +57,7 @@ fn each_line_is_decided_again_or_says_why_not() {
             "    routes:\n      - { methods: [GET], scope: reports:read }",
             "    routes:\n      - { methods: [GET], scope: accounts:read }",
         );
-    let new = policy(&new);
+    let new = policy(&format!("{new}revoked: {{ users: [u9] }}\n"));
     let request = |endpoint: &str, decision: &str, error: &str| {
         vec![
             ("endpoint", json!(endpoint)),
@@ -73,6 +73,10 @@ fn each_line_is_decided_again_or_says_why_not() {
     for (changes, expected) in [
         (vec![], "denied"),
         (vec![("decision", json!("ERROR_UPSTREAM"))], "denied"),
+        (
+            vec![("user_id", json!("u9"))],
+            "tokens of the user are revoked, and which one it was is not in the line",
+        ),
         (vec![("decision", json!("DENIED_IDEMPOTENCY"))], "denied"),
         (vec![("endpoint", json!("/reports/help"))], "same"),
         (

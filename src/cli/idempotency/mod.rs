@@ -18,6 +18,8 @@ use crate::ledger::{MAX_KEY, MAX_TRANSACTION_ID, RecordKey, is_transaction_id};
 use crate::server::operators::{MAX_REASON, PATH, Told, encode};
 use source::Source;
 
+pub(super) use source::operator;
+
 /// Most records that one listing prints; `--after` goes on.
 const MAX_ROWS: usize = 10_000;
 
@@ -225,7 +227,7 @@ impl Settle {
         let said = [
             ("transaction_id", self.transaction_id.clone()),
             ("reason", self.reason.clone()),
-            ("operator", Some(source::operator())),
+            ("operator", Some(operator())),
         ];
         if let Some(word) = word.as_object_mut() {
             let given = said
@@ -253,7 +255,7 @@ impl Settle {
 }
 
 /// Where to ask, and the gateway file; if that does not load, its problems are printed.
-fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<(Source, Gateway)>> {
+pub(super) fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<(Source, Gateway)>> {
     let settings = match config::load_gateway(config, &environment) {
         Ok((settings, _)) => settings,
         Err(problems) => {
@@ -266,7 +268,7 @@ fn open(config: &Path, to_settle: bool) -> anyhow::Result<Option<(Source, Gatewa
     Ok(Some((source, settings)))
 }
 
-fn refused(told: &Told, format: Format) -> anyhow::Result<ExitCode> {
+pub(super) fn refused(told: &Told, format: Format) -> anyhow::Result<ExitCode> {
     match format {
         Format::Json => print_json(&told.body)?,
         Format::Text => {
@@ -281,7 +283,7 @@ fn refused(told: &Told, format: Format) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn print_json(value: &Value) -> anyhow::Result<()> {
+pub(super) fn print_json(value: &Value) -> anyhow::Result<()> {
     anstream::println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -13,23 +13,26 @@ use serde_json::{Value, json};
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
 use crate::config::{Address, AuditTarget, Gateway, State};
 use crate::edge::journal::{Journal, JournalFault, Target};
+use crate::edge::revoked::Register;
 use crate::edge::store::{Store, StoreFault};
-use crate::server::operators::{Asked, Desk, MAX_OPERATOR, PATH, Told, Who};
+use crate::identity::MAX_REVOKED;
+use crate::server::operators::{Asked, Desk, MAX_OPERATOR, PATH, REVOKED_PATH, Told, Who};
 
 /// How long the admin port may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Largest answer that is read from it, in bytes: a page of long keys is far smaller.
-const MAX_ANSWER: usize = 4 << 20;
+/// Largest answer that is read from it, in bytes: a full list of revoked tokens with the longest names and reasons.
+const MAX_ANSWER: usize = 64 << 20;
 
 /// Where to ask.
-pub(super) struct Source {
+pub(in super::super) struct Source {
     runtime: Runtime,
     place: Place,
 }
@@ -56,7 +59,7 @@ impl Source {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) fn ask(&self, method: &Method, target: &str, body: &Value) -> anyhow::Result<Told> {
+    pub(in super::super) fn ask(&self, method: &Method, target: &str, body: &Value) -> anyhow::Result<Told> {
         let body = if body.is_null() {
             Vec::new()
         } else {
@@ -80,6 +83,9 @@ impl Source {
                     body: &body,
                     who: &who,
                 })))
+            }
+            Place::Nothing(_) if method == Method::GET && target == REVOKED_PATH => {
+                Ok(Told::ok(json!({ "revoked": [], "room": MAX_REVOKED })))
             }
             Place::Nothing(folder) => Ok(if target.starts_with(PATH) && target.contains('?') {
                 Told::ok(json!({ "records": [], "next": null }))
@@ -127,8 +133,10 @@ fn place(settings: &Gateway, to_settle: bool) -> anyhow::Result<Place> {
             (store, opened)
         }
     };
+    let own = settings.state.folder();
+    let register = Arc::new(Register::open(own)?);
     Ok(Place::Store {
-        desk: Box::new(Desk::new(store, journal.clone())),
+        desk: Box::new(Desk::new(store, journal.clone()).revoking(register)),
         journal,
         state: Box::new(settings.state.clone()),
     })
@@ -214,7 +222,7 @@ async fn exchange(
 }
 
 /// The user that runs this command, as the system says and not the environment; behind `sudo` also who asked for it.
-pub(super) fn operator() -> String {
+pub(in super::super) fn operator() -> String {
     let Ok(uid) = std::fs::metadata("/proc/self").map(|own| own.uid()) else {
         return "unknown".to_owned();
     };

@@ -58,7 +58,7 @@ const SHARED_STORE: &str = r#"
 listen: [{ address: "127.0.0.1:8080" }]
 policy: policies
 state: postgres://tollgate@db.city.example/ledger
-shared_store: { password_file: keys/secret, ca: keys/ca.pem, lease: 20s }
+shared_store: { password_file: keys/secret, ca: keys/ca.pem, lease: 20s, folder: own/ }
 upstreams:
   billing: { url: "http://127.0.0.1:9000" }
 "#;
@@ -138,9 +138,13 @@ version: 1
 identity:
   issuers:
     - { issuer: a, audience: [x, y], public_key: keys/key.pem, algorithms: [ES256, EdDSA], claims: {} }
-    - { issuer: b, audience: x, secret_file: keys/secret }
+    - { issuer: b, audience: x, secret_file: keys/secret, require_bound_tokens: true }
     - { issuer: c, audience: x, jwks: "https://idp.example:8443/jwks.json", jwks_ca: keys/ca.pem, algorithms: [PS256] }
   forward_as: { X-Scopes: scopes, X-Issuer: issuer }
+revoked:
+  tokens: ["3f0c9a61"]
+  users: [mallory]
+  issued_before: { ops7: "2026-11-20T10:00:00Z" }
 roles:
   a: { scopes: [x, y] }
 modules:
@@ -271,7 +275,7 @@ fn a_policy_is_typed() {
         (&codings[..], &[][..])
     );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
-    assert_eq!(modules[0].origin.line, 12);
+    assert_eq!(modules[0].origin.line, 16);
     assert_eq!(modules[0].dialect, Dialect::default());
     assert_eq!(
         modules[1].dialect,
@@ -525,10 +529,12 @@ fn a_shared_store_is_read() {
     assert!(store.ca.as_ref().is_some_and(|file| file.ends_with("keys/ca.pem")));
     assert_eq!(store.lease, Duration::from_secs(20));
     assert!(!store.insecure_volatile);
+    assert!(store.folder.ends_with("own"));
     let text = SHARED_STORE
         .replace("postgres://tollgate@db.city.example/ledger", "redis://r.city.example")
-        .replace("ca: keys/ca.pem, lease: 20s", "insecure_volatile: true");
+        .replace("ca: keys/ca.pem, lease: 20s, folder: own/", "insecure_volatile: true");
     let (read, warnings) = gateway(&text).unwrap_or_else(|problems| panic!("{}", said(&problems)));
+    assert!(read.state.folder().ends_with("state"));
     assert_eq!(read.state.to_string(), "Redis at r.city.example:6379, database `0`");
     let messages: Vec<&str> = warnings.iter().map(|problem| &*problem.message).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");

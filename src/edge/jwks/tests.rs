@@ -228,6 +228,24 @@ async fn a_failed_fetch_leaves_the_last_good_keys() {
 }
 
 #[tokio::test]
+async fn keys_that_nobody_confirms_for_a_day_are_given_up() {
+    let server = Server::start(good("k1")).await;
+    let remote = server.remote();
+    remote.refresh(Duration::ZERO).await;
+    server.say(http("500 Internal Server Error", "", ""));
+    let after = async |time| {
+        tokio::time::pause();
+        tokio::time::advance(time).await;
+        tokio::time::resume();
+        remote.refresh(Duration::ZERO).await
+    };
+    assert_eq!(kids(&*after(MAX_STALE - Duration::from_secs(60)).await), ["k1"]);
+    assert!(after(Duration::from_secs(61)).await.is_empty());
+    server.say(good("k2"));
+    assert_eq!(kids(&*after(Duration::ZERO).await), ["k2"], "and it is believed again");
+}
+
+#[tokio::test]
 async fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://127.0.0.1:{}/", listener.local_addr().unwrap().port());

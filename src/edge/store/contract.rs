@@ -39,6 +39,7 @@ fn at(kind: ServerKind, socket: PathBuf) -> SharedStore {
         ca: None,
         lease: Duration::from_secs(15),
         insecure_volatile: false,
+        folder: PathBuf::new(),
     }
 }
 

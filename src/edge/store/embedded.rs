@@ -1,8 +1,10 @@
 //! The embedded store: one file, one writer, three tables.
 //!
-//! `records` has a record per key. `deadlines` has the same keys by the time from which they may be swept, with what
-//! never may (running, unknown) at the end of time; so neither sweeping nor listing scans. `facts` has the format and
-//! the latest time seen.
+//! `open` has what runs and what is unknown, `records` what is finished, and `deadlines` the keys of the latter by the time
+//! from which they may be swept; so neither sweeping nor listing scans. `facts` has the format and the latest time seen.
+//!
+//! Keys are hashes, so each finished one is written somewhere else in a large table. The open ones are few and lie together:
+//! a reservation costs the disk a page or two, however many keys there are.
 //!
 //! Commits are in two phases: a root is written and synced before it becomes the one in force. With one phase a damaged
 //! page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with the
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
-use super::file::{self, DEADLINES, FACTS, LATEST, RECORDS};
+use super::file::{self, DEADLINES, FACTS, LATEST, OPEN, RECORDS};
 use super::listing::{self, Filter, Page};
 use super::snapshot::Snapshot;
 use crate::ledger::{
@@ -71,7 +73,7 @@ pub(super) enum Request {
 }
 
 /// What became of a reservation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Settlement {
     Complete {
         status: u16,
@@ -91,6 +93,8 @@ pub(super) enum Answer {
     Refused(Verdict),
     Full,
     Settled,
+    /// An operator settled it first.
+    Overtaken,
     Shown(Option<Record>),
     Listed(Page),
     Ruled(bool),
@@ -149,6 +153,8 @@ pub(super) struct Embedded {
     keys: u64,
     unknown: u64,
     max_keys: u64,
+    /// Opened again in the life of the program, so that reservations from before are about.
+    resumed: bool,
     /// Held as long as the database; absent when there is no folder.
     _lock: Option<File>,
 }
@@ -160,6 +166,13 @@ impl Embedded {
         Self::verify(database, Some(lock))
     }
 
+    /// Opens it again in the same life, once there is room on the disk: a database that could not be written must not be used
+    /// any more, and opening one reads all of it, which would be in vain without room.
+    pub(super) fn reopen(folder: &std::path::Path) -> Result<Self, StoreFault> {
+        file::find_room(folder)?;
+        Self::open(folder).map(Self::resumed)
+    }
+
     /// Takes a database in, after a look at every record.
     pub(super) fn verify(database: Database, lock: Option<File>) -> Result<Self, StoreFault> {
         let file::Adopted { latest, keys, unknown } = file::adopt(&database)?;
@@ -169,8 +182,15 @@ impl Embedded {
             keys,
             unknown,
             max_keys: MAX_KEYS,
+            resumed: false,
             _lock: lock,
         })
+    }
+
+    /// The same store, for those who held reservations before it was opened again.
+    pub(super) const fn resumed(mut self) -> Self {
+        self.resumed = true;
+        self
     }
 
     #[cfg(test)]
@@ -190,7 +210,7 @@ impl Embedded {
     }
 
     /// Does everything that is asked, in one commit. An error means that nothing is acknowledged, whatever is on disk.
-    pub(super) fn run(&mut self, requests: Vec<Request>) -> Result<Batch, StoreFault> {
+    pub(super) fn run(&mut self, requests: &[Request]) -> Result<Batch, StoreFault> {
         let write = file::begin(&self.database)?;
         let mut work = Work::begin(&write, self)?;
         // The earliest time that anybody tells: nothing is swept that one of them still has to see.
@@ -204,7 +224,7 @@ impl Embedded {
             work.sweep(now)?;
             work.remember_latest(self.latest)?;
         }
-        let (latest, keys, unknown) = (work.latest, work.records.len()?, work.unknown);
+        let (latest, keys, unknown) = (work.latest, work.keys()?, work.unknown);
         drop(work);
         if committed {
             write.commit()?;
@@ -220,11 +240,13 @@ impl Embedded {
 struct Work<'t> {
     database: &'t Database,
     records: Table<'t, &'static [u8; 32], &'static [u8]>,
+    open: Table<'t, &'static [u8; 32], &'static [u8]>,
     deadlines: Table<'t, &'static [u8; 40], ()>,
     facts: Table<'t, &'static str, u64>,
     latest: Latest,
     unknown: u64,
     max_keys: u64,
+    resumed: bool,
     changed: bool,
 }
 
@@ -233,16 +255,18 @@ impl<'t> Work<'t> {
         Ok(Self {
             database: &engine.database,
             records: write.open_table(RECORDS)?,
+            open: write.open_table(OPEN)?,
             deadlines: write.open_table(DEADLINES)?,
             facts: write.open_table(FACTS)?,
             latest: engine.latest,
             unknown: engine.unknown,
             max_keys: engine.max_keys,
+            resumed: engine.resumed,
             changed: false,
         })
     }
 
-    fn answer(&mut self, request: Request) -> Result<Answer, StoreFault> {
+    fn answer(&mut self, request: &Request) -> Result<Answer, StoreFault> {
         if let Some(now) = request.now() {
             self.latest = self.latest.seen(now);
         }
@@ -253,22 +277,22 @@ impl<'t> Work<'t> {
                 fingerprint,
                 keep,
                 now,
-            } => self.reserve(key, Record::running(fingerprint, owner, now, keep), now),
-            Request::Settle { reserved, settlement } => self.settle(reserved, settlement),
-            Request::Show { key } => Ok(Answer::Shown(self.read(&key)?)),
+            } => self.reserve(*key, Record::running(*fingerprint, owner.clone(), *now, *keep), *now),
+            Request::Settle { reserved, settlement } => self.settle(reserved, settlement.clone()),
+            Request::Show { key } => Ok(Answer::Shown(self.read(key)?)),
             Request::List { filter, after, now } => {
-                listing::page(&self.records, &self.deadlines, &filter, after, now).map(Answer::Listed)
+                listing::page(&self.open, &self.records, filter, *after, *now).map(Answer::Listed)
             }
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, seen, ruling, now } => {
-                let existing = self.read(&key)?;
+                let existing = self.read(key)?;
                 let ruled = existing
                     .as_ref()
-                    .filter(|record| **record == seen)
-                    .and_then(|record| rule(record, ruling, now, self.latest));
+                    .filter(|record| *record == seen)
+                    .and_then(|record| rule(record, ruling.clone(), *now, self.latest));
                 let done = ruled.is_some();
                 if let Some(change) = ruled {
-                    self.apply(&key, existing.as_ref(), change)?;
+                    self.apply(key, existing.as_ref(), change)?;
                 }
                 Ok(Answer::Ruled(done))
             }
@@ -281,7 +305,7 @@ impl<'t> Work<'t> {
         if verdict != Verdict::Proceed {
             return Ok(Answer::Refused(verdict));
         }
-        if existing.is_none() && self.records.len()? >= self.max_keys {
+        if existing.is_none() && self.keys()? >= self.max_keys {
             return Ok(Answer::Full);
         }
         self.apply(&key, existing.as_ref(), Change::Write(record.clone()))?;
@@ -289,12 +313,19 @@ impl<'t> Work<'t> {
         Reserved::on_disk(key, record).map_or_else(|| Err(damaged(&key)), |reserved| Ok(Answer::Reserved(reserved)))
     }
 
-    fn settle(&mut self, reserved: Reserved, settlement: Settlement) -> Result<Answer, StoreFault> {
+    /// Leaves the proof with its owner: should the commit fail, it is needed again.
+    fn settle(&mut self, reserved: &Reserved, settlement: Settlement) -> Result<Answer, StoreFault> {
         let key = *reserved.key();
         let existing = self.read(&key)?;
         if !reserved.stands(existing.as_ref()) {
-            return Err(damaged(&key));
+            // Only between two lives of the store can anybody else have touched it.
+            return if self.resumed {
+                Ok(Answer::Overtaken)
+            } else {
+                Err(damaged(&key))
+            };
         }
+        let reserved = reserved.again();
         let change = match settlement {
             Settlement::Complete {
                 status,
@@ -332,30 +363,46 @@ impl<'t> Work<'t> {
         Ok(())
     }
 
+    fn keys(&self) -> Result<u64, StoreFault> {
+        Ok(self.records.len()? + self.open.len()?)
+    }
+
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
-        listing::read(&self.records, key)
+        let found = match self.open.get(key.as_bytes())? {
+            Some(found) => Some(found),
+            None => self.records.get(key.as_bytes())?,
+        };
+        found
+            .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
+            .transpose()
     }
 
     fn apply(&mut self, key: &RecordKey, existing: Option<&Record>, change: Change) -> Result<(), StoreFault> {
         self.changed = true;
         if let Some(existing) = existing {
-            self.deadlines
-                .remove(&file::deadline(existing.deadline(), key.as_bytes()))?
-                .ok_or_else(|| damaged(key))?;
-            self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+            self.remove(key, existing)?;
         }
-        match change {
-            Change::Write(record) => {
-                self.unknown += u64::from(is_unknown(&record));
-                self.records.insert(key.as_bytes(), record.encode().as_slice())?;
-                self.deadlines
-                    .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
-            }
-            Change::Forget => {
-                self.records.remove(key.as_bytes())?;
-            }
+        let Change::Write(record) = change else { return Ok(()) };
+        self.unknown += u64::from(is_unknown(&record));
+        if record.is_done() {
+            self.records.insert(key.as_bytes(), record.encode().as_slice())?;
+            self.deadlines
+                .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
+        } else {
+            self.open.insert(key.as_bytes(), record.encode().as_slice())?;
         }
         Ok(())
+    }
+
+    fn remove(&mut self, key: &RecordKey, existing: &Record) -> Result<(), StoreFault> {
+        self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+        let was_there = if existing.is_done() {
+            let deadline = file::deadline(existing.deadline(), key.as_bytes());
+            self.deadlines.remove(&deadline)?.is_some() && self.records.remove(key.as_bytes())?.is_some()
+        } else {
+            self.open.remove(key.as_bytes())?.is_some()
+        };
+        if was_there { Ok(()) } else { Err(damaged(key)) }
     }
 }
 

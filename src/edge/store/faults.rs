@@ -17,7 +17,7 @@ pub enum StoreFault {
         /// What this version writes.
         known: u64,
     },
-    /// The file is not as it was written. It is left as it is: a copy of it may tell which payments were made.
+    /// The file is not as it was written. It stays where it is: a copy of it may tell which payments were made.
     #[error("the store is damaged: {0}")]
     Corrupt(String),
     /// The folder or the file cannot be made, locked or read.
@@ -29,6 +29,12 @@ pub enum StoreFault {
     /// The store holds as many keys as it may ([`super::MAX_KEYS`]).
     #[error("the store is full")]
     Full,
+    /// There is no room on the disk, or none within a quota: nothing is acknowledged until there is.
+    #[error("there is no room for the store")]
+    NoRoom,
+    /// The outcome cannot be written down any more: an operator settled the key meanwhile, or it was used again after that.
+    #[error("somebody else settled the key first")]
+    Overtaken,
     /// A commit failed, so nothing of it is acknowledged, and the store has closed.
     #[error("the store cannot be written: {0}")]
     Write(String),
@@ -41,9 +47,6 @@ pub enum StoreFault {
     /// The server may forget what it acknowledged.
     #[error("the store may forget what it acknowledges: {0}; `insecure_volatile: true` takes it all the same")]
     Volatile(String),
-    /// While the holder of a key was not heard of, somebody else said what became of it.
-    #[error("the key was settled by somebody else, because its gateway was not heard of for too long")]
-    Overtaken,
     /// The store closed earlier; the program has to be started again.
     #[error("the store is closed")]
     Closed,
@@ -54,6 +57,27 @@ impl StoreFault {
     pub(super) fn io(what: &str, error: &io::Error) -> Self {
         Self::Io(format!("{what}: {error}"))
     }
+}
+
+impl StoreFault {
+    /// What somebody who meets it at a start should do.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Corrupt(_) => {
+                "; keep `keys.redb`, put a backup in its place if there is one (`tollgate idempotency backup` makes them), and \
+                 compare with the backend what was done since, for that would be done again"
+            }
+            Self::NoRoom => "; make room on its disk",
+            _ => "",
+        }
+    }
+}
+
+/// Whether a file could not be written because the disk, a quota or the limit of a file's size is used up.
+pub(super) fn is_want_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl From<DatabaseError> for StoreFault {
@@ -75,6 +99,7 @@ impl From<StorageError> for StoreFault {
             {
                 Self::Corrupt(error.to_string())
             }
+            StorageError::Io(error) if is_want_of_room(&error) => Self::NoRoom,
             StorageError::Corrupted(what) => Self::Corrupt(what),
             other => Self::Write(other.to_string()),
         }

@@ -1,17 +1,17 @@
 //! The file of the embedded store: made, locked, verified, and taken over from an earlier life.
 
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
+    AccessGuard, Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
     WriteTransaction,
 };
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::StoreFault;
-use super::embedded::is_unknown;
+use super::faults::is_want_of_room;
 use crate::ledger::{Latest, Record, RecordKey};
 
 /// The file in the folder.
@@ -24,11 +24,25 @@ const UNFINISHED: &str = "keys.redb.new";
 /// The last copy that was made, until somebody takes it.
 pub const BACKUP: &str = "backup.redb";
 
-/// Held locked by the process that has the folder.
+/// Written and removed to find out whether there is room on the disk.
+const PROBE: &str = "room";
+
+/// How much room there must be before a store that had none is opened again: some commits' worth, bytes.
+const ROOM: usize = 1 << 20;
+
+/// Held locked by the process that has the folder; says [`MARK`] once there was a store in it.
 const LOCK: &str = "lock";
 
-/// The layout of the tables and records. 1: records without owners, which are still read.
-const FORMAT_KNOWN: u64 = 2;
+/// For people who look into it.
+const MARK: &[u8] =
+    b"There is a store in this folder. Without keys.redb, put a backup there, or remove the folder to begin anew.\n";
+
+/// The layout of the tables and records. 1: records without owners; 2: what is open among what is finished. Both are still
+/// read.
+const FORMAT_KNOWN: u64 = 3;
+
+/// The newest layout in which what is open is among what is finished.
+const FORMAT_MIXED: u64 = 2;
 
 /// The oldest layout that is read.
 const FORMAT_OLDEST: u64 = 1;
@@ -36,7 +50,11 @@ const FORMAT_OLDEST: u64 = 1;
 /// Memory for pages of the file, bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// What is finished.
 pub(super) const RECORDS: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("records");
+/// What runs, and what is unknown.
+pub(super) const OPEN: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("open");
+/// When what is finished may be swept.
 pub(super) const DEADLINES: TableDefinition<'static, &'static [u8; 40], ()> = TableDefinition::new("deadlines");
 pub(super) const FACTS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("facts");
 /// The fact that says which layout the tables have.
@@ -54,8 +72,15 @@ pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
     let lock = lock(folder)?;
     let file = folder.join(FILE);
     if !file.try_exists().map_err(|error| StoreFault::io(FILE, &error))? {
+        if is_marked(&lock)? {
+            // Taken for a new one, it would forget every payment.
+            return Err(StoreFault::Corrupt(format!(
+                "`{FILE}` is gone from a folder that was in use"
+            )));
+        }
         create(folder)?;
     }
+    mark(&lock)?;
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(|error| StoreFault::io(FILE, &error))?;
     Ok((verified(|builder| builder.open(&file))?, lock))
 }
@@ -70,6 +95,36 @@ pub(super) fn verified(open: impl FnOnce(&Builder) -> Result<Database, DatabaseE
         .map_err(opening)
 }
 
+/// Finds [`ROOM`] bytes on the disk.
+pub(super) fn find_room(folder: &Path) -> Result<(), StoreFault> {
+    let path = folder.join(PROBE);
+    let found = private(OpenOptions::new().create(true).truncate(true), &path).and_then(|mut probe| {
+        let room = vec![0x5a; ROOM];
+        probe
+            .write_all(&room)
+            .and_then(|()| probe.sync_data())
+            .map_err(|_| StoreFault::NoRoom)
+    });
+    let _ = std::fs::remove_file(&path);
+    found
+}
+
+/// Whether there was a file in this folder once.
+fn is_marked(lock: &File) -> Result<bool, StoreFault> {
+    let length = lock.metadata().map_err(|error| StoreFault::io(LOCK, &error))?.len();
+    Ok(length > 0)
+}
+
+/// Writes down that there is a file in this folder.
+fn mark(mut lock: &File) -> Result<(), StoreFault> {
+    if is_marked(lock)? {
+        return Ok(());
+    }
+    lock.write_all(MARK)
+        .and_then(|()| lock.sync_data())
+        .map_err(|error| StoreFault::io(LOCK, &error))
+}
+
 fn lock(folder: &Path) -> Result<File, StoreFault> {
     let lock = private(OpenOptions::new().create(true).truncate(false), &folder.join(LOCK))?;
     match lock.try_lock() {
@@ -80,12 +135,13 @@ fn lock(folder: &Path) -> Result<File, StoreFault> {
 }
 
 pub(super) fn private(options: &mut OpenOptions, path: &Path) -> Result<File, StoreFault> {
-    options
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| StoreFault::io("a file", &error))
+    options.read(true).write(true).mode(0o600).open(path).map_err(|error| {
+        if is_want_of_room(&error) {
+            StoreFault::NoRoom
+        } else {
+            StoreFault::io("a file", &error)
+        }
+    })
 }
 
 /// Makes the file under another name and renames it once it is on disk, tables and all.
@@ -112,6 +168,7 @@ pub(super) fn initialise(database: &Database) -> Result<(), StoreFault> {
         facts.insert(FORMAT, FORMAT_KNOWN)?;
         facts.insert(LATEST, 0)?;
         write.open_table(RECORDS)?;
+        write.open_table(OPEN)?;
         write.open_table(DEADLINES)?;
     }
     Ok(write.commit()?)
@@ -147,33 +204,45 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     let write = begin(database)?;
     // Before any other table is touched: a newer version may have other ones.
     let (format, latest) = read_facts(&write)?;
-    let mut unknown = 0;
-    let (keys, orphans) = {
+    let (keys, unknown, orphans) = {
         let mut records = write.open_table(RECORDS)?;
-        let deadlines = write.open_table(DEADLINES)?;
+        let mut deadlines = write.open_table(DEADLINES)?;
+        let mut open = write.open_table(OPEN)?;
         let mut orphans = Vec::new();
         for entry in records.iter()? {
-            let (key, bytes) = entry?;
-            let key = RecordKey::from_bytes(*key.value());
-            let record =
-                Record::decode(bytes.value()).map_err(|fault| StoreFault::Corrupt(format!("record {key}: {fault}")))?;
+            let (key, record) = decoded(&entry?)?;
             if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
                 return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
             }
-            let orphan = record.clone().orphaned();
-            unknown += u64::from(is_unknown(&orphan));
-            if orphan != record {
-                orphans.push((key, orphan));
+            if !record.is_done() {
+                if format > FORMAT_MIXED {
+                    return Err(StoreFault::Corrupt(format!("record {key} is not finished")));
+                }
+                orphans.push((key, record.orphaned()));
             }
         }
         if records.len()? != deadlines.len()? {
             return Err(StoreFault::Corrupt("a deadline has no record".to_owned()));
         }
-        // Neither a running nor an unknown record has an end, so the deadlines stay as they are.
         for (key, orphan) in &orphans {
-            records.insert(key.as_bytes(), orphan.encode().as_slice())?;
+            records.remove(key.as_bytes())?;
+            deadlines.remove(&deadline(orphan.deadline(), key.as_bytes()))?;
         }
-        (records.len()?, orphans.len())
+        for entry in open.iter()? {
+            let (key, record) = decoded(&entry?)?;
+            if record.is_done() || records.get(key.as_bytes())?.is_some() {
+                return Err(StoreFault::Corrupt(format!("record {key} is finished, and is not")));
+            }
+            let orphan = record.clone().orphaned();
+            if orphan != record {
+                orphans.push((key, orphan));
+            }
+        }
+        for (key, orphan) in &orphans {
+            open.insert(key.as_bytes(), orphan.encode().as_slice())?;
+        }
+        // Nothing runs any more.
+        (records.len()? + open.len()?, open.len()?, orphans.len())
     };
     if format < FORMAT_KNOWN {
         // So that a version which does not know these records says so instead of calling the file damaged.
@@ -185,6 +254,17 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
         write.commit()?;
     }
     Ok(Adopted { latest, keys, unknown })
+}
+
+/// A record and its key.
+fn decoded(
+    (key, bytes): &(AccessGuard<'_, &'static [u8; 32]>, AccessGuard<'_, &'static [u8]>),
+) -> Result<(RecordKey, Record), StoreFault> {
+    let key = RecordKey::from_bytes(*key.value());
+    match Record::decode(bytes.value()) {
+        Ok(record) => Ok((key, record)),
+        Err(fault) => Err(StoreFault::Corrupt(format!("record {key}: {fault}"))),
+    }
 }
 
 /// The format and the latest time seen.

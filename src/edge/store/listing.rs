@@ -2,11 +2,10 @@
 //!
 //! A page is made by the writer between two batches, so it looks at a bounded number of records and says where to go on.
 
-use redb::ReadableTable;
+use redb::{Range, ReadableTable};
 
 use super::StoreFault;
 use super::embedded::{MAX_LISTED, MAX_SCANNED, damaged};
-use super::file;
 use crate::ledger::{Record, RecordKey, State};
 
 /// What became of a request, without the particulars.
@@ -61,16 +60,21 @@ impl Filter {
         }
     }
 
-    /// Whether all that it takes is at the end of time in the deadlines, which are far fewer than the records.
-    fn is_unsettled(&self) -> bool {
-        matches!(self, Self::Unsettled | Self::Of(Kind::Unknown | Kind::InProgress))
+    /// Whether it takes any that run or are unknown.
+    fn has_open(&self) -> bool {
+        !matches!(self, Self::Of(Kind::Done))
+    }
+
+    /// Whether it takes any that are finished, which are far more.
+    fn has_done(&self) -> bool {
+        matches!(self, Self::Of(Kind::Done) | Self::Key(_))
     }
 }
 
 /// The next page after a record.
 pub(super) fn page(
+    open: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
     records: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
-    deadlines: &impl ReadableTable<&'static [u8; 40], ()>,
     filter: &Filter,
     after: Option<RecordKey>,
     now: u64,
@@ -83,25 +87,43 @@ pub(super) fn page(
         seen: 0,
         page: Page::default(),
     };
-    if filter.is_unsettled() {
-        for entry in deadlines.range::<&[u8; 40]>(&file::deadline(u64::MAX, &first)..)? {
-            let (_, key) = file::split(entry?.0.value());
-            let record = read(records, &key)?.ok_or_else(|| damaged(&key))?;
-            if page.is_full_with(key, record) {
-                break;
-            }
+    let mut open = open.range::<&[u8; 32]>(&first..)?;
+    let mut records = records.range::<&[u8; 32]>(&first..)?;
+    let mut next_open = || if filter.has_open() { next(&mut open) } else { Ok(None) };
+    let mut next_done = || {
+        if filter.has_done() {
+            next(&mut records)
+        } else {
+            Ok(None)
         }
-    } else {
-        for entry in records.range::<&[u8; 32]>(&first..)? {
-            let (key, bytes) = entry?;
-            let key = RecordKey::from_bytes(*key.value());
-            let record = Record::decode(bytes.value()).map_err(|_| damaged(&key))?;
-            if page.is_full_with(key, record) {
-                break;
-            }
+    };
+    let (mut is_open, mut is_done) = (next_open()?, next_done()?);
+    // In the order of their names, whichever table they are in.
+    loop {
+        let is_open_first = match (&is_open, &is_done) {
+            (Some((open, _)), Some((done, _))) => open < done,
+            (open, _) => open.is_some(),
+        };
+        let found = if is_open_first {
+            std::mem::replace(&mut is_open, next_open()?)
+        } else {
+            std::mem::replace(&mut is_done, next_done()?)
+        };
+        let Some((key, record)) = found else { break };
+        if page.is_full_with(key, record) {
+            break;
         }
     }
     Ok(page.page)
+}
+
+/// The next record of a table.
+fn next(range: &mut Range<'_, &'static [u8; 32], &'static [u8]>) -> Result<Option<(RecordKey, Record)>, StoreFault> {
+    let Some(entry) = range.next() else { return Ok(None) };
+    let (key, bytes) = entry?;
+    let key = RecordKey::from_bytes(*key.value());
+    let record = Record::decode(bytes.value()).map_err(|_| damaged(&key))?;
+    Ok(Some((key, record)))
 }
 
 /// A page in the making.
@@ -125,15 +147,4 @@ impl Sheet<'_> {
         self.page.next = full.then_some(key);
         full
     }
-}
-
-/// What stands under a key.
-pub(super) fn read(
-    records: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
-    key: &RecordKey,
-) -> Result<Option<Record>, StoreFault> {
-    records
-        .get(key.as_bytes())?
-        .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
-        .transpose()
 }

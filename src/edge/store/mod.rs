@@ -31,6 +31,8 @@ mod damage;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ use embedded::{Answer, Embedded, Request, Settlement};
 use postgres::Postgres;
 use queue::{Parcel, Queue};
 use shared::Clock;
+use writer::Reopen;
 
 pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP};
 pub use faults::StoreFault;
@@ -125,7 +128,9 @@ impl Store {
     /// [`StoreFault::InUse`], [`StoreFault::Newer`], [`StoreFault::Corrupt`], [`StoreFault::Io`].
     pub fn open(folder: &Path) -> Result<Self, StoreFault> {
         let engine = Embedded::open(folder)?;
-        Self::start(engine, folder.join(embedded::FILE), Queue::default())
+        let again = folder.to_owned();
+        let reopen = move || Embedded::reopen(&again);
+        Self::start(engine, Box::new(reopen), folder.join(embedded::FILE), Queue::default())
     }
 
     /// Opens the store of a server. One that does not answer is no fault: the store is away until it does.
@@ -157,9 +162,9 @@ impl Store {
         matches!(self.0.place, Place::Server)
     }
 
-    fn start(engine: Embedded, file: PathBuf, queue: Queue) -> Result<Self, StoreFault> {
+    fn start(engine: Embedded, reopen: Reopen, file: PathBuf, queue: Queue) -> Result<Self, StoreFault> {
         let queue = Arc::new(queue);
-        let writer = writer::spawn(engine, Arc::clone(&queue))?;
+        let writer = writer::spawn(engine, reopen, Arc::clone(&queue))?;
         Ok(Self(Arc::new(Shared {
             queue,
             writer: Some(writer),
@@ -179,7 +184,7 @@ impl Store {
     /// A caller that goes away before it has the reservation has sent nothing: the key is released.
     ///
     /// # Errors
-    /// [`StoreFault::Busy`] and [`StoreFault::Full`], which pass; otherwise the store has closed for good.
+    /// [`StoreFault::Busy`], [`StoreFault::NoRoom`] and [`StoreFault::Full`], which pass; otherwise the store has closed for good.
     pub async fn reserve(
         &self,
         key: RecordKey,
@@ -276,8 +281,8 @@ impl Store {
             .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
     }
 
-    /// Whether the store takes requests. The embedded store that does not never does again in this life; a server comes
-    /// back.
+    /// Whether the store takes requests. While there is no room on the disk, or a server is away, it does not; after any
+    /// other fault of a commit the embedded store never does again in this life.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.queue.is_open()
@@ -331,7 +336,8 @@ impl Reservation {
     /// An id longer than [`crate::ledger::MAX_TRANSACTION_ID`] is left out.
     ///
     /// # Errors
-    /// The outcome is not known to be on disk; the key is found unknown, or finished, when the store is opened again.
+    /// The outcome is not known to be on disk; the key is found unknown, or finished, when the store is opened again. With
+    /// [`StoreFault::NoRoom`] it is written as soon as there is room, unless the program ends before.
     pub async fn complete(self, status: u16, transaction_id: Option<Box<str>>, now: u64) -> Result<(), StoreFault> {
         let settlement = Settlement::Complete {
             status,
@@ -370,6 +376,7 @@ impl Reservation {
         };
         match reply.map_err(|_| StoreFault::Closed)?.map(Parcel::open)? {
             Answer::Settled => Ok(()),
+            Answer::Overtaken => Err(StoreFault::Overtaken),
             _ => Err(StoreFault::Closed),
         }
     }

@@ -74,6 +74,8 @@ enum Phase {
     Open,
     /// The server is away: takes settlements, which wait.
     Away,
+    /// There is no room on the disk: takes settlements, and keeps them until there is.
+    Suspended,
     /// Takes settlements, and ends when nothing waits.
     Draining,
     /// Takes nothing.
@@ -122,9 +124,11 @@ impl Queue {
     /// Queues a request that may be refused.
     pub(super) fn ask(&self, request: Request) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
         let mut state = self.lock();
-        if state.phase != Phase::Open {
-            let away = state.away.clone().filter(|_| state.phase == Phase::Away);
-            return Err(away.unwrap_or(StoreFault::Closed));
+        match state.phase {
+            Phase::Open => {}
+            Phase::Away => return Err(state.away.clone().unwrap_or(StoreFault::Closed)),
+            Phase::Suspended => return Err(StoreFault::NoRoom),
+            Phase::Draining | Phase::Ended => return Err(StoreFault::Closed),
         }
         if state.queued >= self.max_queued || state.live >= self.max_live {
             return Err(StoreFault::Busy);
@@ -135,16 +139,24 @@ impl Queue {
     }
 
     /// Queues a settlement, which has its place already.
+    ///
+    /// # Errors
+    /// [`StoreFault::Closed`], or [`StoreFault::NoRoom`]: then it is kept, but nobody should wait for it.
     pub(super) fn settle(
         &self,
         reserved: Reserved,
         settlement: Settlement,
     ) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
         let state = self.lock();
-        if state.phase == Phase::Ended {
+        let phase = state.phase;
+        if phase == Phase::Ended {
             return Err(StoreFault::Closed);
         }
-        Ok(self.push(state, Request::Settle { reserved, settlement }))
+        let reply = self.push(state, Request::Settle { reserved, settlement });
+        if phase == Phase::Suspended {
+            return Err(StoreFault::NoRoom);
+        }
+        Ok(reply)
     }
 
     fn push(
@@ -292,12 +304,58 @@ impl Queue {
         (state.keys, state.unknown, state.bytes) = (keys, unknown, bytes);
     }
 
-    /// Takes no more requests; what waits is still written.
+    /// There is no room for a batch: whoever waits hears of it, and settlements are kept, those of the batch first.
+    pub(super) fn suspend(&self, batch: Vec<Job>) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Suspended;
+        }
+        let waiting = std::mem::take(&mut state.jobs);
+        let (kept, refused): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .chain(waiting)
+            .partition(|job| job.request.is_settlement());
+        state.queued = 0;
+        state.live = state.live.saturating_sub(refused.len());
+        let (requests, replies): (Vec<_>, Vec<_>) = kept.into_iter().map(|job| (job.request, job.reply)).unzip();
+        // Their answers go nowhere.
+        let again = |request| Job {
+            request,
+            reply: oneshot::channel().0,
+        };
+        state.jobs.extend(requests.into_iter().map(again));
+        drop(state);
+        for reply in replies.into_iter().chain(refused.into_iter().map(|job| job.reply)) {
+            let _ = reply.send(Err(StoreFault::NoRoom));
+        }
+    }
+
+    /// Waits before there is another look for room; false when the store is no longer wanted.
+    pub(super) fn rests(&self, pause: Duration) -> bool {
+        let state = self.lock();
+        let (state, _) = self
+            .ready
+            .wait_timeout_while(state, pause, |state| state.phase == Phase::Suspended)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.phase == Phase::Suspended
+    }
+
+    /// There is room again.
+    pub(super) fn resume(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Suspended {
+            state.phase = Phase::Open;
+        }
+    }
+
+    /// Takes no more requests; what waits is still written, if there is room.
     pub(super) fn close(&self) {
         let mut state = self.lock();
-        if matches!(state.phase, Phase::Open | Phase::Away) {
-            state.phase = Phase::Draining;
-        }
+        state.phase = match state.phase {
+            Phase::Open | Phase::Away => Phase::Draining,
+            Phase::Suspended => Phase::Ended,
+            phase @ (Phase::Draining | Phase::Ended) => phase,
+        };
         drop(state);
         self.call();
     }

@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::StoreFault;
-use super::file::{self, DEADLINES, FACTS, RECORDS};
+use super::file::{self, DEADLINES, FACTS, OPEN, RECORDS};
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +51,14 @@ impl Snapshot {
         let database = file::verified(|builder| builder.create(unfinished))?;
         let write = file::begin(&database)?;
         let keys = {
-            let records = self.0.open_table(RECORDS)?;
-            let mut to = write.open_table(RECORDS)?;
-            for entry in records.iter()? {
-                let (key, record) = entry?;
-                to.insert(key.value(), record.value())?;
+            let mut keys = 0;
+            for table in [RECORDS, OPEN] {
+                let mut to = write.open_table(table)?;
+                for entry in self.0.open_table(table)?.iter()? {
+                    let (key, record) = entry?;
+                    to.insert(key.value(), record.value())?;
+                }
+                keys += to.len()?;
             }
             let mut to = write.open_table(DEADLINES)?;
             for entry in self.0.open_table(DEADLINES)?.iter()? {
@@ -66,7 +69,7 @@ impl Snapshot {
                 let (name, value) = entry?;
                 to.insert(name.value(), value.value())?;
             }
-            records.len()?
+            keys
         };
         write.commit()?;
         database.close()?;

@@ -21,6 +21,7 @@ use super::normalize::read_target;
 use super::pages::preflight;
 use super::refusal::{Refusal, status};
 use super::rehearse;
+use crate::call::certificate::Certificate;
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
 use crate::masking::{Charset, Format, Mask};
@@ -45,6 +46,8 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Where it comes from.
     pub source: IpAddr,
+    /// The certificate that the client shows.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// What was decided, and each step on the way.
@@ -258,6 +261,7 @@ fn read(policy: &Policy, request: &Request) -> Result<Call, Refusal> {
         host: host.to_ascii_lowercase().into(),
         headers: fields,
         source: request.source.to_canonical(),
+        certificate: request.certificate.clone(),
     })
 }
 
@@ -272,6 +276,11 @@ fn identify<'r>(
         return Ok(None);
     };
     let caller = identity::caller_of(issuers, claims).map_err(|fault| {
+        steps.line(false, "token", fault.to_string());
+        Refusal::because(fault.reason(), fault.to_string())
+    })?;
+    let shown = request.certificate.as_deref().map(|certificate| &certificate.sha256);
+    caller.is_used_with(shown).map_err(|fault| {
         steps.line(false, "token", fault.to_string());
         Refusal::because(fault.reason(), fault.to_string())
     })?;

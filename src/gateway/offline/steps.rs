@@ -139,6 +139,9 @@ impl<'p> Steps<'p> {
     }
 
     pub(super) fn no_caller(&mut self, reason: Reason, caller: &Caller) {
+        if reason == Reason::InvalidToken {
+            return self.line(false, "token", "revoked by the policy".into());
+        }
         let roles: Vec<&str> = caller.roles.iter().map(String::as_str).collect();
         let why = match reason {
             Reason::ConflictingRoles => "two of them exclude each other",

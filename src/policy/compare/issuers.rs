@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Change, Effect, Kind, difference, list};
-use crate::identity::{Algorithm, ClaimNames, IssuerRules};
+use crate::identity::{Algorithm, ClaimNames, IssuerRules, Revocation};
 
 /// An issuer with a name for its keys, equal for equal keys. The name is compared and never shown.
 #[derive(Debug)]
@@ -36,6 +36,19 @@ pub fn issuers(old: &[Issuer<'_>], new: &[Issuer<'_>]) -> Vec<Change> {
     changes
 }
 
+/// Whose tokens are refused whatever they say. What another entry covers has not changed.
+pub(super) fn revoked(old: &[Revocation], new: &[Revocation], changes: &mut Vec<Change>) {
+    let covered = |one: &Revocation, by: &[Revocation]| by.iter().any(|other| other.covers(one));
+    for gone in old.iter().filter(|one| !covered(one, new)) {
+        let text = format!("{gone}: no longer refused");
+        changes.push(Change::new(Effect::Widens, Kind::Identity, text));
+    }
+    for added in new.iter().filter(|one| !covered(one, old)) {
+        let text = format!("{added}: refused");
+        changes.push(Change::new(Effect::Narrows, Kind::Identity, text));
+    }
+}
+
 fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
     let IssuerRules {
         issuer,
@@ -43,6 +56,7 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
         algorithms,
         max_lifetime,
         leeway,
+        require_bound,
         claims,
     } = new.rules;
     let mut say = |effect, text: String| {
@@ -76,6 +90,14 @@ fn issuer(old: &Issuer<'_>, new: &Issuer<'_>, changes: &mut Vec<Change>) {
         std::cmp::Ordering::Greater => say(Effect::Widens, "`leeway` is longer".into()),
         std::cmp::Ordering::Less => say(Effect::Narrows, "`leeway` is shorter".into()),
         std::cmp::Ordering::Equal => {}
+    }
+    match (old.rules.require_bound, *require_bound) {
+        (true, false) => say(
+            Effect::Widens,
+            "tokens need not be bound to a client certificate any more".into(),
+        ),
+        (false, true) => say(Effect::Narrows, "tokens must be bound to a client certificate".into()),
+        _ => {}
     }
     for (what, differs) in claim_names(&old.rules.claims, claims) {
         if differs {

@@ -124,6 +124,7 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         forward_as,
         allow_from,
         cors,
+        revoked,
     } = new;
     if let Some((effect, text)) = ranges(old.allow_from.as_deref(), allow_from.as_deref()) {
         changes.push(Change::new(
@@ -133,6 +134,7 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         ));
     }
     pages::compare(old.cors.as_ref(), cors.as_ref(), changes);
+    issuers::revoked(old.revoked.list(), revoked.list(), changes);
     if old.forward_as != *forward_as {
         changes.push(Change::new(
             Effect::Widens,

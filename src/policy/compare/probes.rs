@@ -150,6 +150,7 @@ fn call(raw: &str) -> Option<Call> {
         host: "".into(),
         headers: HeaderMap::new(),
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        certificate: None,
     })
 }
 

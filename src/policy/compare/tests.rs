@@ -139,6 +139,13 @@ const EDITS: &[(&str, &[Edit])] = &[
         "more exclusive roles",
         &[("  - [clerk, payer]", "  - [clerk, payer]\n  - [reader, payer]")],
     ),
+    (
+        "a token and users are revoked",
+        &[(
+            "exclusive_roles:",
+            "revoked:\n  tokens: [t-1]\n  users: [mallory]\n  issued_before: { ops7: \"2026-11-20T10:00:00Z\" }\nexclusive_roles:",
+        )],
+    ),
     ("a role from anywhere", &[(", allow_from: [10.0.0.0/8] }", " }")]),
     (
         "a role from more addresses",
@@ -575,6 +582,7 @@ fn issuers_gain_and_lose() {
         audiences: vec!["billing".into()],
         algorithms: vec![Algorithm::ES256],
         max_lifetime: Some(Duration::from_secs(1800)),
+        require_bound: false,
         leeway: Duration::from_secs(30),
         claims: crate::identity::ClaimNames {
             user: "sub".into(),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::node::{Comparison, Node, Quantifier, What};
+use super::node::{CertificateName, Comparison, Node, Quantifier, What};
 use super::operations::{arithmetic, negate, read_duration, read_timestamp, size, to_int, to_text};
 use super::value::{Failure, List, Order, Value};
 use super::{Extent, Facts};
@@ -84,6 +84,7 @@ impl Node {
                     _ => Err(self.met(Failure::Twice)),
                 }
             }
+            What::HasCertificate(name) => Ok(certified(self.facts(scene)?, *name).is_some()),
             What::HasMember(part, name) => {
                 let members = part.value(scene)?.into_object().map_err(|failure| part.met(failure))?;
                 match self.member(members, name) {
@@ -143,6 +144,7 @@ impl Node {
             | What::Scopes
             | What::Jurisdictions
             | What::Claims
+            | What::Certificate(_)
             | What::Method
             | What::Path
             | What::Host
@@ -165,6 +167,7 @@ impl Node {
             | What::InCidr(..)
             | What::HasQuery(_)
             | What::HasHeader(_)
+            | What::HasCertificate(_)
             | What::HasMember(..)
             | What::Each(..) => self.truth(scene).map(Value::Bool),
         }
@@ -187,6 +190,7 @@ impl Node {
             }
             What::Jurisdictions => Value::List(List::Strings(caller()?.jurisdictions)),
             What::Claims => Value::Object(caller()?.claims),
+            What::Certificate(name) => Value::text(certified(facts, *name).ok_or_else(|| self.met(Failure::Absent))?),
             What::Method => Value::text(call.method.as_str()),
             What::Path => Value::text(call.path.decoded()),
             What::Host => Value::text(&call.host),
@@ -289,6 +293,16 @@ impl Node {
         }
         list.each(|item| item.equals(wanted.clone()))
             .map_err(|failure| self.met(failure))
+    }
+}
+
+/// What a name of the client's certificate is, if it has shown one that has it.
+fn certified<'s>(facts: &'s Facts<'s>, name: CertificateName) -> Option<&'s str> {
+    let certificate = facts.call.certificate.as_deref()?;
+    match name {
+        CertificateName::SpiffeId => certificate.spiffe_id.as_deref(),
+        CertificateName::CommonName => certificate.common_name.as_deref(),
+        CertificateName::Sha256 => Some(&certificate.fingerprint),
     }
 }
 

@@ -5,14 +5,15 @@ use http::{HeaderName, header};
 
 use super::Extent;
 use super::check::Checker;
-use super::node::{Node, Type, What};
+use super::node::{CertificateName, Node, Type, What};
 use super::value::Value;
 
 /// What stands alone or before a point.
 pub(super) const ROOTS: [&str; 9] = [
     "caller", "request", "path", "query", "headers", "body", "row", "source", "now",
 ];
-const CALLER: [&str; 5] = ["user", "roles", "scopes", "jurisdictions", "claims"];
+const CALLER: [&str; 6] = ["user", "roles", "scopes", "jurisdictions", "claims", "certificate"];
+const CERTIFICATE: [&str; 3] = ["spiffe_id", "common_name", "sha256"];
 const REQUEST: [&str; 3] = ["method", "path", "host"];
 
 impl Checker<'_> {
@@ -68,6 +69,12 @@ impl Checker<'_> {
             Expr::Ident(name) if matches!(name.as_str(), "path" | "query" | "headers") => {
                 self.request_value(at, own, name, field)
             }
+            Expr::Select(outer)
+                if outer.field == "certificate"
+                    && matches!(&outer.operand.expr, Expr::Ident(name) if name == "caller") =>
+            {
+                self.certificate(at, own, field)
+            }
             _ => {
                 let whole = self.node(&select.operand)?;
                 match whole.kind {
@@ -92,6 +99,10 @@ impl Checker<'_> {
             "scopes" => (texts(), What::Scopes),
             "jurisdictions" => (texts(), What::Jurisdictions),
             "claims" => (Type::Dynamic, What::Claims),
+            "certificate" => {
+                let hint = Some("such as `caller.certificate.spiffe_id`".to_owned());
+                return self.hinted(at, "`caller.certificate` is no value of its own", hint);
+            }
             _ => {
                 let mut hint = nearest(field, &CALLER);
                 if hint.as_ref().is_none_or(|hint| hint.starts_with("known")) {
@@ -100,11 +111,29 @@ impl Checker<'_> {
                 return self.hinted(own, format!("unknown name `caller.{field}`"), hint);
             }
         };
-        if !self.names.caller {
-            let hint = Some("a route that depends on its caller has a `scope` and no `public`".to_owned());
-            return self.hinted(at, "a public route has no caller", hint);
+        self.of_caller(Node::new(at, kind, what))
+    }
+
+    /// A part that there is only where there is a caller.
+    fn of_caller(&mut self, node: Node) -> Option<Node> {
+        if self.names.caller {
+            return Some(node);
         }
-        Some(Node::new(at, kind, what))
+        let hint = Some("a route that depends on its caller has a `scope` and no `public`".to_owned());
+        self.hinted(node.at, "a public route has no caller", hint)
+    }
+
+    fn certificate(&mut self, at: Extent, own: Extent, field: &str) -> Option<Node> {
+        let name = match field {
+            "spiffe_id" => CertificateName::SpiffeId,
+            "common_name" => CertificateName::CommonName,
+            "sha256" => CertificateName::Sha256,
+            _ => {
+                let hint = nearest(field, &CERTIFICATE);
+                return self.hinted(own, format!("unknown name `caller.certificate.{field}`"), hint);
+            }
+        };
+        self.of_caller(Node::new(at, Type::Text, What::Certificate(name)))
     }
 
     fn request(&mut self, at: Extent, own: Extent, field: &str) -> Option<Node> {
@@ -173,11 +202,12 @@ impl Checker<'_> {
         Some(name)
     }
 
-    /// `has(…)`: whether a query parameter, a header or a member of JSON is there.
+    /// `has(…)`: whether a query parameter, a header, a name of a certificate or a member of JSON is there.
     pub(super) fn has(&mut self, at: Extent, asked: &IdedExpr) -> Option<Node> {
         let what = match self.node(asked)?.what {
             What::Query(name) => What::HasQuery(name),
             What::Header(name) => What::HasHeader(name),
+            What::Certificate(name) => What::HasCertificate(name),
             What::Member(whole, name) => What::HasMember(whole, name),
             What::Index(whole, index) if whole.kind == Type::Dynamic => match index.what {
                 What::Constant(Value::Text(name)) => What::HasMember(whole, name.into()),
@@ -188,7 +218,7 @@ impl Checker<'_> {
                 let hint = Some("it is always there".to_owned());
                 return self.hinted(
                     own,
-                    "`has` asks for a query parameter, a header or a member of JSON",
+                    "`has` asks for a query parameter, a header, a name of a certificate or a member of JSON",
                     hint,
                 );
             }

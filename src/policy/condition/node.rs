@@ -40,6 +40,7 @@ pub(super) enum What {
     Scopes,
     Jurisdictions,
     Claims,
+    Certificate(CertificateName),
     Method,
     Path,
     Host,
@@ -57,6 +58,7 @@ pub(super) enum What {
     Index(Box<Node>, Box<Node>),
     HasQuery(Box<str>),
     HasHeader(HeaderName),
+    HasCertificate(CertificateName),
     HasMember(Box<Node>, Box<str>),
     Not(Box<Node>),
     Negate(Box<Node>),
@@ -81,6 +83,14 @@ pub(super) enum What {
     ToDuration(Box<Node>),
     /// A comprehension: the list and what is asked of each element.
     Each(Quantifier, Box<[Node; 2]>),
+}
+
+/// What a client's certificate is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CertificateName {
+    SpiffeId,
+    CommonName,
+    Sha256,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +124,9 @@ impl Node {
     pub(super) fn parts(&self) -> Vec<&Node> {
         use What::*;
         match &self.what {
-            Constant(_) | User | Roles | Scopes | Jurisdictions | Claims | Method | Path | Host | Segment(_)
-            | Query(_) | Header(_) | Body | Row | Source | Now | Item | HasQuery(_) | HasHeader(_) => Vec::new(),
+            Constant(_) | User | Roles | Scopes | Jurisdictions | Claims | Certificate(_) | Method | Path | Host
+            | Segment(_) | Query(_) | Header(_) | Body | Row | Source | Now | Item | HasQuery(_) | HasHeader(_)
+            | HasCertificate(_) => Vec::new(),
             Member(one, _)
             | HasMember(one, _)
             | Not(one)

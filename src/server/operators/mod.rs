@@ -1,4 +1,5 @@
-//! What operators ask about idempotency keys, and their word on an unknown outcome (interface, section 6).
+//! What operators ask about idempotency keys, and their word on an unknown outcome (interface, section 6); which tokens
+//! and users they revoke.
 //!
 //! The admin port asks here while a gateway runs, `tollgate idempotency` while none does: the questions and the answers
 //! are the same. A word is in the audit log before it is in the store: what cannot be recorded is not settled. A crash
@@ -6,21 +7,26 @@
 
 mod backup;
 mod question;
+mod revoked;
 mod told;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::audit::Event;
 use crate::edge::journal::{Journal, JournalFault};
+use crate::edge::revoked::Register;
 use crate::edge::store::{Filter, Kind, Store, StoreFault};
 use crate::gateway::unix_now;
 use crate::ledger::{Record, RecordKey, Ruling};
 use backup::Backup;
 use question::{Listing, Question, Word};
+use revoked::Revoking;
 
 pub use question::{MAX_BODY, MAX_OPERATOR, MAX_REASON, encode};
+pub use revoked::REVOKED_PATH;
 
 /// Most records with one key that are shown to choose from.
 pub const MAX_CANDIDATES: usize = 16;
@@ -71,6 +77,7 @@ pub struct Desk {
     /// One word at a time, so that what was looked at is what is settled.
     settling: Mutex<()>,
     backup: Backup,
+    revoking: Option<Revoking>,
 }
 
 impl Desk {
@@ -82,6 +89,16 @@ impl Desk {
             journal,
             settling: Mutex::new(()),
             backup: Backup::default(),
+            revoking: None,
+        }
+    }
+
+    /// The same desk, where tokens and users can be revoked too.
+    #[must_use]
+    pub fn revoking(self, register: Arc<Register>) -> Self {
+        Self {
+            revoking: Some(Revoking::new(register)),
+            ..self
         }
     }
 
@@ -90,6 +107,12 @@ impl Desk {
         if asked.target == BACKUP_PATH {
             let journal = self.journal.as_ref();
             return self.backup.answer(asked.method, &self.store, journal, asked.who);
+        }
+        if let Some(revoking) = &self.revoking
+            && asked.target.starts_with(REVOKED_PATH)
+        {
+            let answered = revoking.answer(asked, self.journal.as_ref()).await;
+            return answered.unwrap_or_else(|refused| refused);
         }
         let answered = match Question::read(asked.method, asked.target, asked.body) {
             Ok(Question::List(listing)) => self.list(listing).await,

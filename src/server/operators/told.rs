@@ -54,7 +54,7 @@ pub(super) fn record(key: &RecordKey, record: &Record, now: u64) -> Value {
 }
 
 /// A time beyond what a calendar holds is no time: such a record is kept for good.
-fn time(seconds: u64) -> Option<String> {
+pub(super) fn time(seconds: u64) -> Option<String> {
     let seconds = i64::try_from(seconds).ok()?;
     Timestamp::from_second(seconds).ok().map(|time| time.to_string())
 }

@@ -103,23 +103,35 @@ impl Client {
 
     /// Reads an answer's head.
     pub fn head(&mut self) -> Answer {
-        let line = self.line().expect("no answer");
-        let status = line.split(' ').nth(1).unwrap().parse().unwrap();
+        self.try_head().expect("no answer, or its head broke off")
+    }
+
+    /// Reads an answer's head; none if the other side is gone before its end.
+    pub fn try_head(&mut self) -> Option<Answer> {
+        let line = self.line()?;
+        let status = line.split(' ').nth(1)?.parse().ok()?;
         let mut fields = Vec::new();
         loop {
-            let line = self.line().expect("the head broke off");
+            let line = self.line()?;
             if line.is_empty() {
                 break;
             }
-            let (name, value) = line.split_once(':').unwrap();
+            let (name, value) = line.split_once(':')?;
             fields.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        Answer {
+        Some(Answer {
             status,
             fields,
             body: Vec::new(),
             whole: true,
-        }
+        })
+    }
+
+    /// Reads a whole answer; none if the other side is gone before its end.
+    pub fn try_read(&mut self) -> Option<Answer> {
+        let mut answer = self.try_head()?;
+        self.body(&mut answer);
+        answer.whole.then_some(answer)
     }
 
     fn body(&mut self, answer: &mut Answer) {

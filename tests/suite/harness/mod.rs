@@ -7,11 +7,14 @@ mod backend;
 mod client;
 mod pki;
 mod policy;
+mod room;
 
 pub use backend::{Backend, Request, answer};
 pub use client::{Answer, Client, ask, raw};
-pub use pki::Pki;
+pub use pki::{Pki, Shown};
 pub use policy::{ACCOUNT, CANARY, ISSUER, POLICY, claims};
+
+pub use room::Room;
 
 use serde_json::Value;
 use std::fs;
@@ -59,6 +62,8 @@ pub struct Setup {
     pub timeout: &'static str,
     /// Names and contents of more files.
     pub files: Vec<(&'static str, String)>,
+    /// Folders that are small disks of their own, each with its size as `mount` takes it.
+    pub disks: &'static [(&'static str, &'static str)],
 }
 
 impl Setup {
@@ -74,6 +79,7 @@ impl Setup {
             backend: backend.port(),
             timeout: "5s",
             files: Vec::new(),
+            disks: &[],
         }
     }
 
@@ -105,6 +111,7 @@ impl Setup {
             backend,
             timeout,
             files,
+            disks,
         } = self;
         let audit = audit.unwrap_or_else(|| "audit/audit.jsonl".into());
         write(folder.path(), "keys/public.pem", &KEYS.public);
@@ -123,6 +130,7 @@ impl Setup {
             ),
         );
         let mut gateway = Gateway {
+            room: (!disks.is_empty()).then(|| Room::with(folder.path(), disks)),
             folder,
             port,
             admin,
@@ -136,6 +144,8 @@ impl Setup {
 /// A running gateway. Ended, and its traces searched for secrets, when dropped.
 pub struct Gateway {
     folder: TempDir,
+    /// Where it runs, if it has disks of its own.
+    pub room: Option<Room>,
     pub port: u16,
     pub admin: u16,
     child: Option<Child>,
@@ -144,12 +154,28 @@ pub struct Gateway {
 impl Gateway {
     /// Starts the program (again) and waits until it is ready.
     pub fn launch(&mut self) {
+        self.spawn();
+        assert!(self.is_up(), "the gateway ended: {}", self.log());
+    }
+
+    /// Starts the program (again) and waits until it is ready or has ended; whether it is ready.
+    pub fn launch_if_possible(&mut self) -> bool {
+        self.spawn();
+        self.is_up()
+    }
+
+    /// Starts the program (again).
+    pub fn spawn(&mut self) {
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("log.jsonl"))
             .unwrap();
-        let child = Command::new(PROGRAM)
+        let mut command = self
+            .room
+            .as_ref()
+            .map_or_else(|| Command::new(PROGRAM), |room| room.command(PROGRAM));
+        let child = command
             .args(["serve", "--config"])
             .arg(self.path("tollgate.yaml"))
             .stdin(Stdio::null())
@@ -158,19 +184,28 @@ impl Gateway {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Waits until the program is ready, or has ended.
+    fn is_up(&mut self) -> bool {
         let admin = self.admin;
+        let mut ended = false;
         wait_for("the gateway to be up", || {
             if let Some(child) = &mut self.child
-                && let Some(status) = child.try_wait().unwrap()
+                && child.try_wait().unwrap().is_some()
             {
-                panic!("the gateway ended with {status}: {}", self.log());
+                ended = true;
+                return true;
             }
             Client::try_open(admin)
                 .is_some_and(|mut client| client.is_answered(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"))
         });
         // What answered was this program and not another that had taken its port.
-        let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
-        assert!(ended.is_none(), "the gateway ended: {}", self.log());
+        !ended
+            && self
+                .child
+                .as_mut()
+                .is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

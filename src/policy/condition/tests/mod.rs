@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 
 use super::*;
+use crate::call::certificate::Certificate;
 use crate::call::{Path, Query};
 use crate::policy::bits::Bits;
 
@@ -50,6 +51,11 @@ impl World {
                 host: "billing.city.example".into(),
                 headers,
                 source: "::ffff:10.1.2.3".parse().unwrap(),
+                certificate: Some(Arc::new(Certificate::new(
+                    [0xab; 32],
+                    &["spiffe://city.example/etl"],
+                    &["etl-1", "etl-2"],
+                ))),
             },
             roles: vec!["rate_engineer".into(), "auditor".into()],
             scopes: ["ledger:read", "ledger:sync", "rates:read"].map(Arc::from).to_vec(),
@@ -178,6 +184,28 @@ fn a_public_route_has_no_caller() {
         condition.holds(&facts).is_err(),
         "without a caller nothing about one is true or false"
     );
+}
+
+#[test]
+fn without_a_certificate_nothing_about_one_is_true_or_false() {
+    let mut world = World::new();
+    world.call.certificate = None;
+    for source in [
+        "caller.certificate.spiffe_id == \"a\"",
+        "caller.certificate.spiffe_id != \"a\"",
+        "!(caller.certificate.sha256 == \"a\")",
+    ] {
+        let condition = Condition::compile(source, &names()).unwrap();
+        assert!(condition.holds(&world.facts()).is_err(), "{source}");
+    }
+    let condition = Condition::compile("has(caller.certificate.spiffe_id)", &names()).unwrap();
+    assert_eq!(condition.holds(&world.facts()), Ok(false));
+    let public = Names {
+        caller: false,
+        ..names()
+    };
+    let faults = Condition::compile("caller.certificate.spiffe_id == \"a\"", &public).unwrap_err();
+    assert_eq!(faults[0].message, "a public route has no caller");
 }
 
 #[test]
