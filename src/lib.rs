@@ -15,8 +15,9 @@
 //!    if a role has a limit;
 //! 4. *decide*: [`policy::evaluate()`] gives a [`policy::Permit`], or says why not;
 //! 5. *rehearse*: a dry run is answered, and goes no further;
-//! 6. *guard*: a write's body is what it must be, and a keyed write has its key on disk, or is one that came before;
-//! 7. *forward*: the backend is asked, at most once;
+//! 6. *guard*: a write's body is what it must be, and a keyed write has its key on disk, or is one that came before, whose
+//!    answer may have been kept;
+//! 7. *forward*: the backend is asked, at most once; a write that names a version, only while the resource still has it;
 //! 8. *mask*: only here a backend's reply becomes an answer that may be returned;
 //! 9. *record*: the audit line is filed, and counted under the same reason.
 //!
@@ -47,7 +48,10 @@
 //! 9. A keyed write reaches the backend at most once, through any crash (`ledger`'s model, `edge::store`'s crash test,
 //!    `tests/suite/idempotency.rs`).
 //! 10. Nothing of a dry run is forwarded: what is must be an `Earnest` call, which no dry run makes, or a `Lookup` of
-//!     Tollgate's own, a `GET` of a path of the policy's (it does not compile; `tests/suite/dryruns.rs`).
+//!     Tollgate's own, a `GET` without a query or a body (it does not compile; `tests/suite/dryruns.rs`).
+//! 11. Between a version that was compared and the write that it let through nobody else writes (`edge::locks`,
+//!     `tests/suite/versions.rs`).
+//! 12. A backend's answer is in the store sealed, or not at all (`tests/suite/replays.rs`).
 
 pub mod reason;
 

@@ -70,6 +70,12 @@ pub enum Reason {
     DuplicateRequest,
     /// The first request with this key was sent, and nobody knows what became of it.
     OutcomeUnknown,
+    /// The route demands an `If-Match` and there is none (S1.9).
+    PreconditionRequired,
+    /// The resource has another version than those in `If-Match` (S1.9).
+    VersionMismatch,
+    /// Too many writes to the resource, or to too many resources, wait already, or one waited too long.
+    ResourceBusy,
     /// The store of idempotency keys cannot be written: nothing is forwarded.
     StoreUnavailable,
     /// The audit log cannot be written: nothing is forwarded.
@@ -105,7 +111,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 44] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -138,6 +144,9 @@ impl Reason {
         Self::RequestInProgress,
         Self::DuplicateRequest,
         Self::OutcomeUnknown,
+        Self::PreconditionRequired,
+        Self::VersionMismatch,
+        Self::ResourceBusy,
         Self::StoreUnavailable,
         Self::AuditUnavailable,
         Self::UpstreamUnavailable,
@@ -185,6 +194,9 @@ impl Reason {
             Self::RequestInProgress => "request_in_progress",
             Self::DuplicateRequest => "duplicate_request",
             Self::OutcomeUnknown => "outcome_unknown",
+            Self::PreconditionRequired => "precondition_required",
+            Self::VersionMismatch => "version_mismatch",
+            Self::ResourceBusy => "resource_busy",
             Self::StoreUnavailable => "store_unavailable",
             Self::AuditUnavailable => "audit_unavailable",
             Self::UpstreamUnavailable => "upstream_unavailable",
@@ -230,6 +242,7 @@ impl Reason {
             | Self::DuplicateRequest
             | Self::OutcomeUnknown
             | Self::StoreUnavailable => "DENIED_IDEMPOTENCY",
+            Self::PreconditionRequired | Self::VersionMismatch | Self::ResourceBusy => "DENIED_PRECONDITION",
             Self::AuditUnavailable => "DENIED_AUDIT",
             Self::UpstreamUnavailable
             | Self::UpstreamTimeout

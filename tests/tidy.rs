@@ -331,3 +331,121 @@ fn gateways_that_are_deployed_load() {
     // The one warning: the admin port is open to the kubelet.
     assert!(good && text.contains("warnings: 1"), "{text}");
 }
+
+/// Licences under which we take what others wrote: all let a city run it and ask for no more than their own text.
+const LICENCES: [&str; 12] = [
+    "0BSD",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
+/// Crates that must not come back, and why not: a second crypto library, C parsers of what clients send, and crates whose
+/// own advisories say to leave them.
+const BANNED: [&str; 8] = [
+    "openssl",
+    "native-tls",
+    "serde_yaml",
+    "serde_yml",
+    "yaml-rust",
+    "unsafe-libyaml",
+    "chrono",
+    "reqwest",
+];
+
+/// Whether a licence expression (SPDX, with the older `/` for `OR`) leaves us a choice that we may take.
+fn may_take(expression: &str) -> bool {
+    let expression = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ")
+        .replace(" WITH ", "+");
+    let mut words: Vec<&str> = expression.split_whitespace().rev().collect();
+    either(&mut words) && words.is_empty()
+}
+
+fn either(words: &mut Vec<&str>) -> bool {
+    let mut taken = both(words);
+    while words.pop_if(|word| *word == "OR").is_some() {
+        taken |= both(words);
+    }
+    taken
+}
+
+fn both(words: &mut Vec<&str>) -> bool {
+    let mut taken = one(words);
+    while words.pop_if(|word| *word == "AND").is_some() {
+        taken &= one(words);
+    }
+    taken
+}
+
+fn one(words: &mut Vec<&str>) -> bool {
+    match words.pop() {
+        Some("(") => either(words) && words.pop() == Some(")"),
+        Some(word) => LICENCES.contains(&&*word.replace('+', " WITH ")),
+        None => false,
+    }
+}
+
+#[test]
+fn a_licence_expression_is_read_as_it_is_meant() {
+    for good in [
+        "MIT",
+        "MIT/Apache-2.0",
+        "GPL-3.0 OR MIT",
+        "ISC AND (Apache-2.0 OR GPL-3.0)",
+        "Apache-2.0 WITH LLVM-exception",
+    ] {
+        assert!(may_take(good), "{good}");
+    }
+    for bad in [
+        "",
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "(MIT OR ISC) AND GPL-3.0",
+        "MIT ISC",
+        "(MIT",
+        "AND MIT",
+    ] {
+        assert!(!may_take(bad), "{bad}");
+    }
+}
+
+/// `cargo deny` says the same of licences, bans and sources, but it would have to be built anew for each run, and what it
+/// knows beside, the advisories, is a database that no run can reach. `Cargo.lock` is what is looked at.
+#[test]
+fn what_others_wrote_may_be_used_and_comes_from_the_registry() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = told["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "only {} packages", packages.len());
+    let mut faults = Vec::new();
+    for package in packages {
+        let text = |name: &str| package[name].as_str().unwrap_or_default();
+        let (name, licence, source) = (text("name"), text("license"), text("source"));
+        if !may_take(licence) {
+            faults.push(format!("{name}: licence `{licence}`"));
+        }
+        if name != "tollgate" && !source.starts_with("registry+") && !source.starts_with("sparse+") {
+            faults.push(format!("{name}: comes from `{source}`"));
+        }
+        if BANNED.contains(&name) {
+            faults.push(format!("{name}: banned"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

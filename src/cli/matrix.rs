@@ -56,6 +56,9 @@ fn also(row: &RouteRow) -> String {
     if row.key_required {
         asks.push("idempotency key".into());
     }
+    if row.if_match {
+        asks.push("If-Match".into());
+    }
     asks.extend(row.schema.as_ref().map(|file| format!("schema {file}")));
     if row.shadow {
         asks.push("shadow: denials are recorded, not enforced".into());
@@ -209,6 +212,7 @@ fn module_to_json(rows: &Rows, module: &ModuleRows) -> Value {
             "jurisdiction": row.jurisdiction,
             "conditions": row.conditions,
             "idempotency_key": row.key_required,
+            "if_match": row.if_match,
             "schema": row.schema.as_deref(),
             "shadow": row.shadow,
             "roles": by_role(&mut row.cells.iter().map(|access| access.word())),

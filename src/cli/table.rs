@@ -153,6 +153,7 @@ fn marks(row: &RouteRow) -> String {
         mark(row.jurisdiction.is_some(), "J"),
         mark(!row.conditions.is_empty(), "W"),
         mark(row.key_required, "K"),
+        mark(row.if_match, "V"),
         mark(row.schema.is_some(), "B"),
         mark(row.shadow, "S"),
     ]
@@ -206,6 +207,7 @@ fn legend(rows: &Matrix, out: &mut String) {
             "W when a condition holds",
         ),
         (routes().any(|row| row.key_required), "K an idempotency key is needed"),
+        (routes().any(|row| row.if_match), "V a version in If-Match is needed"),
         (routes().any(|row| row.schema.is_some()), "B bodies must meet a schema"),
         (
             routes().any(|row| row.shadow),

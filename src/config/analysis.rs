@@ -5,6 +5,7 @@ use http::{HeaderMap, Method};
 use std::net::IpAddr;
 
 use super::class_keys::CLASS;
+use super::concurrency::{CONCURRENCY, VERSION};
 use super::dry_runs::{BALANCES, DRY_RUN};
 use super::fields::{Fields, Text};
 use super::policy_keys::{MODULE, POLICY, ROLE_KEYS, ROUTE};
@@ -12,7 +13,7 @@ use super::problem::{Problems, quote};
 use super::yaml::{Key, Node};
 use crate::call::{Call, Path, Query};
 use crate::policy::parts::{ModuleId, RoleId};
-use crate::policy::{Finding, Place, Policy, route};
+use crate::policy::{Finding, Place, Policy, VersionFault, route};
 
 /// Whether some route takes a `GET` of a path.
 fn gets(policy: &Policy, path: &str) -> bool {
@@ -51,6 +52,7 @@ pub(super) fn warn(policy: &Policy, root: &Node, problems: &mut Problems) {
         classes: fields.named("fields"),
     };
     source.balances(policy, problems);
+    source.versions(policy, problems);
     for finding in policy.findings() {
         // Every index is one of a policy that was made of this source.
         let _ = source.say(&finding, problems);
@@ -139,6 +141,49 @@ impl<'a> Source<'a> {
                         .error(text.at, format!("no route takes `GET` of {}", text.quoted()))
                         .hint("balances are read as the caller would read them");
                 }
+            }
+        }
+    }
+
+    /// A version that nobody could read, or that not everybody may know.
+    fn versions(&self, policy: &Policy, problems: &mut Problems) {
+        for (place, fault) in policy.version_faults() {
+            let own = self
+                .route(place)
+                .and_then(|own| own.section("concurrency", &CONCURRENCY));
+            let Some(own) = own.and_then(|own| own.section("version", &VERSION)) else {
+                continue;
+            };
+            let get = own.text("get");
+            let from = own.text("pointer").or_else(|| own.text("header"));
+            match fault {
+                VersionFault::NotRead => {
+                    let what = get.map_or("the route's own path".to_owned(), |text| text.quoted());
+                    problems
+                        .warn(
+                            get.map_or(own.at, |text| text.at),
+                            format!("no route takes `GET` of {what}"),
+                        )
+                        .hint("Tollgate reads the version there, and clients learn it from refusals only");
+                }
+                VersionFault::Elsewhere => problems
+                    .error(
+                        get.map_or(own.at, |text| text.at),
+                        "the path is one of another backend's",
+                    )
+                    .hint("the version of a resource is read at the backend that writes it"),
+                VersionFault::Classified => {
+                    let what = from.map_or_else(String::new, |text| text.quoted());
+                    problems
+                        .error(
+                            from.map_or(own.at, |text| text.at),
+                            format!("the version at {what} is hidden from some callers"),
+                        )
+                        .hint("a version is told to everybody who may read the resource; name one that hides nothing");
+                }
+                VersionFault::Another => problems
+                    .error(own.at, "another route takes another version of the same resource")
+                    .hint("a client could not tell which of them it has"),
             }
         }
     }

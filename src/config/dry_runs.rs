@@ -38,7 +38,8 @@ static CURRENCY: TextKind = TextKind {
     check: values::line,
 };
 
-static BALANCES_PATH: TextKind = TextKind {
+/// A path that Tollgate asks for of its own accord.
+pub(super) static OWN_PATH: TextKind = TextKind {
     pattern: "^/[^?#]*$",
     example: "/api/ledger/balances",
     check: |text| {
@@ -57,7 +58,7 @@ pub(super) static BALANCES: Section = Section {
     keys: &[
         required(
             "get",
-            Shape::Text(&BALANCES_PATH),
+            Shape::Text(&OWN_PATH),
             "The path of a route of this policy. Who may not GET it has no dry run here.",
         ),
         required(

@@ -128,6 +128,8 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Connections to it at one time.
     pub max_connections: u32,
+    /// Of these, for one user's requests.
+    pub max_connections_per_user: Option<u32>,
     /// How to reach it by TLS, where its URL says so.
     pub tls: Option<UpstreamTls>,
 }
@@ -152,6 +154,8 @@ pub struct Limits {
     pub uri_bytes: u64,
     /// Request body, in bytes.
     pub body_bytes: u64,
+    /// All bodies that must be held whole, in bytes.
+    pub held_bytes: u64,
     /// Client connections at one time.
     pub connections: u32,
     /// Of these, from one address; absent = all of them.
@@ -172,6 +176,7 @@ impl Default for Limits {
             header_bytes: default::HEADER_BYTES,
             uri_bytes: default::URI_BYTES,
             body_bytes: default::BODY_BYTES,
+            held_bytes: default::HELD_BYTES,
             connections: default::CONNECTIONS,
             connections_per_address: None,
             failed_tokens: default::FAILED_TOKENS,
@@ -366,6 +371,15 @@ fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problem
     let own = Fields::new(node, key.at, &UPSTREAM);
     let (connect_timeout, timeout) = (own.duration("connect_timeout"), own.duration("timeout"));
     let max_connections = own.count("max_connections").and_then(|count| u32::try_from(count).ok());
+    let max_connections = max_connections.unwrap_or(default::MAX_CONNECTIONS);
+    let per_user = own
+        .count("max_connections_per_user")
+        .and_then(|count| u32::try_from(count).ok());
+    if per_user.is_some_and(|per_user| per_user > max_connections) {
+        problems
+            .error(own.at, "`max_connections_per_user` is more than `max_connections`")
+            .hint(format!("at most {max_connections}"));
+    }
     let url = own.text("url")?;
     let endpoint = addresses::upstream(url.text).ok()?;
     let tls = upstream_tls(&own, &endpoint, path, problems);
@@ -375,7 +389,8 @@ fn upstream((key, node): &(yaml::Key, Node), path: &Path, problems: &mut Problem
         endpoint,
         connect_timeout: connect_timeout.unwrap_or(default::CONNECT_TIMEOUT),
         timeout: timeout.unwrap_or(default::TIMEOUT),
-        max_connections: max_connections.unwrap_or(default::MAX_CONNECTIONS),
+        max_connections,
+        max_connections_per_user: per_user,
     };
     Some((url.at, upstream))
 }
@@ -481,10 +496,12 @@ fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
     let Some(own) = fields.section("limits", &LIMITS) else {
         return standard;
     };
+    let body_bytes = own.size("body_bytes").unwrap_or(standard.body_bytes);
     let limits = Limits {
         header_bytes: own.size("header_bytes").unwrap_or(standard.header_bytes),
         uri_bytes: own.size("uri_bytes").unwrap_or(standard.uri_bytes),
-        body_bytes: own.size("body_bytes").unwrap_or(standard.body_bytes),
+        body_bytes,
+        held_bytes: own.size("held_bytes").unwrap_or(standard.held_bytes.max(body_bytes)),
         connections: own
             .count("connections")
             .and_then(|count| u32::try_from(count).ok())
@@ -497,6 +514,16 @@ fn limits(fields: &Fields<'_>, problems: &mut Problems) -> Limits {
         body_timeout: own.duration("body_timeout").unwrap_or(standard.body_timeout),
         idle_timeout: own.duration("idle_timeout").unwrap_or(standard.idle_timeout),
     };
+    if limits.held_bytes < limits.body_bytes
+        && let Some(at) = own.key("held_bytes")
+    {
+        problems
+            .error(
+                at,
+                "`held_bytes` is less than `body_bytes`: not even one such body could be held",
+            )
+            .hint(format!("at least {}", limits.body_bytes));
+    }
     if limits.uri_bytes > limits.header_bytes
         && let Some(at) = own.key("uri_bytes").or_else(|| own.key("header_bytes"))
     {

@@ -269,6 +269,11 @@ pub(super) static UPSTREAM: Section = Section {
             Shape::Count { least: 1, most: 65_536 },
             "Connections to this backend at one time. Default: 128.",
         ),
+        optional(
+            "max_connections_per_user",
+            Shape::Count { least: 1, most: 65_536 },
+            "Of these, for one user's requests; without a token, one address's (one /64 of IPv6). Absent: all of them.",
+        ),
     ],
 };
 
@@ -324,6 +329,14 @@ pub(super) static LIMITS: Section = Section {
                 most: 1 << 30,
             },
             "A request's body. Default: 10MiB.",
+        ),
+        optional(
+            "held_bytes",
+            Shape::Size {
+                least: 1,
+                most: 1 << 40,
+            },
+            "All bodies together that must be held whole; at least body_bytes. Default: 256MiB.",
         ),
         optional(
             "connections",
@@ -396,6 +409,7 @@ pub(super) mod default {
     pub(in super::super) const HEADER_BYTES: u64 = 64 << 10;
     pub(in super::super) const URI_BYTES: u64 = 8 << 10;
     pub(in super::super) const BODY_BYTES: u64 = 10 << 20;
+    pub(in super::super) const HELD_BYTES: u64 = 256 << 20;
     pub(in super::super) const CONNECTIONS: u32 = 10_000;
     pub(in super::super) const HEADER_TIMEOUT: Duration = seconds(10);
     pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);

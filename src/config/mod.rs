@@ -12,6 +12,7 @@ mod analysis;
 mod body_keys;
 mod class_keys;
 mod classes;
+mod concurrency;
 mod conditions;
 mod cors;
 mod dry_runs;
@@ -35,6 +36,7 @@ mod routes;
 pub mod schema;
 mod shape;
 mod state;
+mod store_keys;
 mod syntax;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use super::policy_keys::{JURISDICTION, MODULE};
 use super::problem::{Problems, Span, quote};
 use super::roles::Grants;
 use super::routes;
+use super::store_keys::Stated;
 use super::values;
 use super::yaml::{Key, Node, Value};
 use crate::masking::coding::Coding;
@@ -27,6 +28,7 @@ pub(super) struct Known<'k> {
     pub(super) roles: &'k Names<'k>,
     pub(super) grants: &'k Grants<'k>,
     pub(super) forward_as: &'k [(HeaderName, CallerFact)],
+    pub(super) store_keys: &'k Stated,
 }
 
 /// Reads every module; one that cannot be read keeps its index.

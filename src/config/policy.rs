@@ -16,7 +16,7 @@ use super::problem::{Problem, Problems, Span, quote};
 use super::roles::Grants;
 use super::shape::{Shape, check};
 use super::yaml::{Key, Node, Value};
-use super::{analysis, classes, cors, identity, modules, revoked, roles};
+use super::{analysis, classes, cors, identity, modules, revoked, roles, store_keys};
 use crate::policy::{CompileFault, Parts, Policy};
 
 /// How many hexadecimal digits of the digest make a version.
@@ -246,6 +246,7 @@ fn compile(
         roles: &role_names,
         grants: &grants,
         forward_as: &forward_as,
+        store_keys: &store_keys::read(&fields, inputs, problems),
     };
     let modules = modules::read(module_entries, &known, inputs, problems);
     let key_entries = fields.named("field_keys");

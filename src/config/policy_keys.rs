@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::body_keys::{CHARSET, CSV, JSON};
 use super::class_keys::{CLASS, FIELD_KEY, KEY_NAME};
+use super::concurrency::CONCURRENCY;
 use super::cors::CORS;
 use super::dry_runs::DRY_RUN;
 use super::gateway_keys::RANGE;
@@ -14,7 +15,6 @@ use crate::policy::{PathPattern, ScopePattern};
 
 /// Keys that a later version reads. The change that builds one takes it out of here and into its section.
 pub(super) const LATER: &[&str] = &[
-    "concurrency",
     "fallback",
     "approval",
     "signature",
@@ -146,7 +146,7 @@ pub(super) static METHOD: Words = words(
 static PATH_PARAMETERS: Words = words("setting", &["allow", "refuse"], &[]);
 static COMPRESS: Words = words("coding", &["zstd", "br", "gzip"], &[]);
 static UNMASKABLE: Words = words("setting", &["pass"], &[]);
-static ON_DUPLICATE: Words = words("setting", &["conflict"], &["replay"]);
+static ON_DUPLICATE: Words = words("setting", &["conflict", "replay"], &[]);
 static MODE: Words = words("mode", &["enforce", "shadow"], &[]);
 pub(super) static MATCH: Words = words("way to match", &["exact"], &[]);
 /// A whole file; the files of a folder are merged.
@@ -188,6 +188,11 @@ pub(super) static POLICY: Section = Section {
             "field_keys",
             Shape::Named(&KEY_NAME, &Shape::Section(&FIELD_KEY)),
             "Secrets for fields that are hashed or encrypted.",
+        ),
+        optional(
+            "store_keys",
+            Shape::Some(&Shape::Text(&FILE)),
+            "Files with 32 random bytes each. The first seals answers that the store keeps, every one opens them.",
         ),
         optional(
             "allow_from",
@@ -380,6 +385,11 @@ pub(super) static ROUTE: Section = Section {
             "Keeps writes from happening twice.",
         ),
         optional(
+            "concurrency",
+            Shape::Section(&CONCURRENCY),
+            "Keeps writers from undoing each other's changes.",
+        ),
+        optional(
             "mode",
             Shape::Word(&MODE),
             "In place of the module's: shadow lets through and records what the route's rules deny, enforce denies it.",
@@ -459,7 +469,7 @@ pub(super) static IDEMPOTENCY: Section = Section {
         optional(
             "on_duplicate",
             Shape::Word(&ON_DUPLICATE),
-            "What a second request with the key gets. Default: conflict.",
+            "What a second request with the key gets: its transaction id, or the first answer once more (replay: up to 64 KiB, sealed with store_keys). Default: conflict.",
         ),
         optional(
             "wait",

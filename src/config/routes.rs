@@ -3,6 +3,7 @@
 use http::Method;
 use std::collections::HashMap;
 
+use super::concurrency;
 use super::conditions;
 use super::dry_runs;
 use super::fields::{Fields, Text};
@@ -56,7 +57,7 @@ fn route(
     let scope = own.text("scope");
     access(own, scope, public, known.grants, problems);
     let jurisdiction = modules::jurisdiction(own, known, problems);
-    let idempotency = idempotency(own);
+    let idempotency = idempotency(own, known, problems);
     if public {
         public_route(own, outer, problems);
     }
@@ -84,6 +85,7 @@ fn route(
         when,
         reads_body,
         idempotency,
+        concurrency: concurrency::read(own, known.store_keys, problems),
         dry_run: dry_runs::read(own, inputs, problems),
         mode: modules::mode(own, "the route", problems),
         rows,
@@ -136,10 +138,9 @@ fn public_route(own: &Fields<'_>, outer: Option<&Jurisdiction>, problems: &mut P
     }
 }
 
-fn idempotency(own: &Fields<'_>) -> Option<Idempotency> {
+fn idempotency(own: &Fields<'_>, known: &Known<'_>, problems: &mut Problems) -> Option<Idempotency> {
     let own = own.section("idempotency", &IDEMPOTENCY)?;
-    // `conflict` is the one answer to a duplicate that there is.
-    let _ = own.text("on_duplicate");
+    let replay = own.text("on_duplicate").filter(|text| text.text == "replay");
     Some(Idempotency {
         required: own.flag("required").unwrap_or(true),
         transaction_id: own
@@ -147,6 +148,7 @@ fn idempotency(own: &Fields<'_>) -> Option<Idempotency> {
             .and_then(|text| values::transaction_id(text.text).ok()),
         keep: own.duration("keep").unwrap_or(DEFAULT_KEEP),
         wait: own.duration("wait"),
+        replay: replay.and_then(|text| known.store_keys.needed(text.at, "`replay`", problems)),
     })
 }
 
@@ -183,10 +185,12 @@ fn reachable(own: &Fields<'_>, route: &Route, outer: Option<&Jurisdiction>, path
     {
         problems.warn(at, "`idempotency` has no meaning on a route that changes nothing");
     }
-    if let Some(at) = own.key("dry_run")
-        && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
-    {
-        problems.error(at, "`dry_run` has no meaning on a route that changes nothing");
+    for key in ["dry_run", "concurrency"] {
+        if let Some(at) = own.key(key)
+            && only(&[Method::GET, Method::HEAD, Method::OPTIONS])
+        {
+            problems.error(at, format!("`{key}` has no meaning on a route that changes nothing"));
+        }
     }
 }
 

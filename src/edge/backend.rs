@@ -11,6 +11,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::hash::Hash;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
 use super::payload::Payload;
+use super::share::{Crowded, Share, Shares};
 use super::tls::ClientTls;
 
 /// How long a connection may be idle and still be used again. Short: backends of this age close theirs after
@@ -49,6 +51,8 @@ pub struct BackendRules {
     pub timeout: Duration,
     /// Most connections at one time, from all workers together.
     pub max_connections: usize,
+    /// Of these, for one user's requests; absent = all.
+    pub max_connections_per_user: Option<u32>,
     /// How to reach it by TLS; absent = plain TCP.
     pub tls: Option<Arc<ClientTls>>,
 }
@@ -61,6 +65,7 @@ pub struct Backend {
     turns: Arc<Semaphore>,
     /// Connections open: at most `max_connections`.
     open: Arc<Semaphore>,
+    shares: Option<Arc<Shares>>,
     idle: Box<[Mutex<VecDeque<Idle>>]>,
     up: AtomicBool,
     host: HeaderValue,
@@ -111,7 +116,8 @@ impl Alarm {
 
 /// The right to one request at a backend; given back when dropped.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+#[expect(dead_code, reason = "held for its drop")]
+pub struct Turn(OwnedSemaphorePermit, Option<Share>);
 
 /// A backend's answer, its body still on the wire.
 #[derive(Debug)]
@@ -141,6 +147,9 @@ pub enum SendFault {
     /// All connections were busy for too long; nothing was written.
     #[error("all connections are busy")]
     Busy,
+    /// The user has as many requests under way as one user may; nothing was written.
+    #[error("as many requests under way at this backend as one user may have")]
+    Crowded,
     /// The request was written, at least in part, and then there was no whole head.
     #[error("the backend broke off: {0}")]
     Broken(hyper::Error),
@@ -168,6 +177,7 @@ impl Backend {
             idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             up: AtomicBool::new(true),
             host: HeaderValue::try_from(rules.authority.as_str()).unwrap_or(HeaderValue::from_static("localhost")),
+            shares: rules.max_connections_per_user.map(Shares::new),
             rules,
         }
     }
@@ -190,7 +200,18 @@ impl Backend {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// A user's share of the connections, for one request; without shares, none is needed.
+    ///
+    /// # Errors
+    /// The user has all of it.
+    pub fn share(&self, who: impl Hash) -> Result<Option<Share>, Crowded> {
+        match &self.shares {
+            None => Ok(None),
+            Some(shares) => shares.take(who).map(Some).ok_or(Crowded),
+        }
+    }
+
+    /// Sends a request and waits for the head of the answer. `share` is held until the answer is over.
     ///
     /// # Errors
     /// What went wrong, and by [`SendFault::may_have_arrived`] whether the backend may know of the request.
@@ -201,13 +222,16 @@ impl Backend {
     pub fn send(
         self: &Arc<Self>,
         worker: usize,
+        share: Result<Option<Share>, Crowded>,
         mut request: Request<Payload>,
     ) -> impl Future<Output = Result<Reply, SendFault>> {
         async move {
-            let turn = match Arc::clone(&self.turns).try_acquire_owned() {
-                Ok(permit) => Turn(permit),
+            let share = share.map_err(|Crowded| SendFault::Crowded)?;
+            let permit = match Arc::clone(&self.turns).try_acquire_owned() {
+                Ok(permit) => permit,
                 Err(_) => Box::pin(self.wait_for_turn()).await?,
             };
+            let turn = Turn(permit, share);
             let mut tries = 0;
             loop {
                 tries += 1;
@@ -242,9 +266,9 @@ impl Backend {
         }
     }
 
-    async fn wait_for_turn(&self) -> Result<Turn, SendFault> {
+    async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, SendFault> {
         match tokio::time::timeout(self.rules.connect_timeout, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Turn(permit)),
+            Ok(Ok(permit)) => Ok(permit),
             _ => Err(SendFault::Busy),
         }
     }

@@ -56,13 +56,15 @@ pub struct Metrics {
     store_waiting: IntGauge,
 }
 
-/// Why a connection is closed before it asks anything.
+/// Why a connection is closed, whatever else it may have to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
     /// Its address has as many as it may have.
     TooMany,
     /// It comes from no proxy whose PROXY header is believed, or does not begin with one.
     Proxy,
+    /// It sends more HTTP/2 frames that ask for nothing than any client has a use for.
+    Frames,
 }
 
 impl TurnedAway {
@@ -70,6 +72,7 @@ impl TurnedAway {
         match self {
             Self::TooMany => "too_many",
             Self::Proxy => "proxy_protocol",
+            Self::Frames => "frames",
         }
     }
 }
@@ -184,7 +187,7 @@ impl Metrics {
             connections: gauge("tollgate_connections", "Client connections open.")?,
             turned_away: counters(
                 "tollgate_connections_refused_total",
-                "Client connections closed before they asked anything, by reason.",
+                "Client connections closed whatever else they had to ask, by reason.",
                 &["reason"],
             )?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
@@ -273,7 +276,7 @@ impl Metrics {
         &self.connections
     }
 
-    /// A connection was closed before it asked anything.
+    /// A connection was closed, whatever else it had to ask.
     pub fn turned_away(&self, why: TurnedAway) {
         self.turned_away.with_label_values(&[why.label()]).inc();
     }

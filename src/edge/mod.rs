@@ -5,9 +5,12 @@
 pub mod backend;
 pub mod journal;
 pub mod jwks;
+pub mod locks;
 pub mod metrics;
 pub mod payload;
 pub mod revoked;
+pub mod room;
+pub mod share;
 pub mod store;
 pub mod tls;
 pub mod watch;

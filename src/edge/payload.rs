@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
+use super::room::Room;
 use crate::reason::Reason;
 
 /// A request body as a backend gets it.
@@ -73,17 +74,21 @@ impl Upload {
         self.ended
     }
 
-    /// Reads all of it.
+    /// Reads all of it, into room that it shares with others.
     ///
     /// # Errors
-    /// Too large, too slow, or broken.
-    pub async fn collect(mut self) -> Result<Bytes, Reason> {
+    /// Too large, too slow, or broken; or there is no room.
+    pub async fn collect(mut self, room: &Arc<Room>) -> Result<Bytes, Reason> {
+        let mut taken = room.begin();
         let mut first = Bytes::new();
         let mut all = BytesMut::new();
         while let Some(frame) = self.frame().await {
             let Ok(data) = frame.map_err(|BrokenOff(reason)| reason)?.into_data() else {
                 continue;
             };
+            if !taken.more(data.len()) {
+                return Err(Reason::ChecksBusy);
+            }
             if first.is_empty() && all.is_empty() {
                 first = data;
                 continue;
@@ -93,7 +98,7 @@ impl Upload {
             }
             all.extend_from_slice(&data);
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok(taken.keep(if all.is_empty() { first } else { all.freeze() }))
     }
 
     fn stop(&mut self, reason: Reason) -> BrokenOff {

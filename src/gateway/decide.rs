@@ -7,6 +7,7 @@ use super::record::Line;
 use super::refusal::Refusal;
 use crate::call::Call;
 use crate::edge::payload::Upload;
+use crate::edge::room::Room;
 use crate::policy::{Decision, Permit, Policy, evaluate};
 use crate::reason::Reason;
 use std::sync::Arc;
@@ -22,9 +23,9 @@ pub(super) enum Inbound {
 
 impl Inbound {
     /// The whole body.
-    pub(super) async fn read(self) -> Result<Bytes, Refusal> {
+    pub(super) async fn read(self, room: &Arc<Room>) -> Result<Bytes, Refusal> {
         match self {
-            Self::Wire(upload) => Ok(upload.collect().await?),
+            Self::Wire(upload) => Ok(upload.collect(room).await?),
             Self::Read(bytes) => Ok(bytes),
         }
     }
@@ -36,6 +37,7 @@ pub(super) async fn decide(
     call: &Call,
     caller: Option<&Identity>,
     upload: Upload,
+    room: &Arc<Room>,
     line: &mut Line,
 ) -> Result<(Permit, Inbound), Refusal> {
     if !policy.admits(call.source) || caller.is_some_and(|caller| !caller.authority.admits(call.source)) {
@@ -52,7 +54,7 @@ pub(super) async fn decide(
     if let Decision::NeedsBody(pending) = decision {
         let permit = pending.permit();
         line.place(permit.place(), permit.route().scope.as_ref());
-        let bytes = body.read().await?;
+        let bytes = body.read(room).await?;
         decision = pending.resume(&bytes, &mut ());
         body = Inbound::Read(bytes);
     }

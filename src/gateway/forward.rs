@@ -6,24 +6,29 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use prometheus::Histogram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::balances::Lookup;
 use super::decode::{coding, decoded};
 use super::guard::Turn;
 use super::identify::Identity;
+use super::kept;
+use super::lookup::Lookup;
 use super::refusal::Refusal;
 use super::rehearse::Earnest;
 use super::tag::Tags;
+use super::versions::{Condition, Telling};
 use super::view::View;
-use super::{Arrival, REQUEST_ID, Shared};
+use super::{Arrival, REQUEST_ID, Shared, neighbourhood};
 use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
 use crate::edge::payload::{Payload, UploadFault};
+use crate::edge::room::Room;
+use crate::edge::share::{Crowded, Share};
 use crate::edge::store::Reservation;
-use crate::ledger::is_transaction_id;
+use crate::ledger::{StoreKeys, is_transaction_id};
 use crate::policy::Permit;
 use crate::policy::parts::TransactionId;
 use crate::reason::Reason;
@@ -68,6 +73,8 @@ pub(super) struct Outgoing<'a> {
     /// Its entity tags, and the backend's.
     pub(super) tags: &'a Tags,
     pub(super) turn: Turn,
+    /// The version that the answer goes out with.
+    pub(super) told: Option<&'a Telling>,
 }
 
 /// What may be sent to a backend: no dry run can make the one, and no client the other.
@@ -77,6 +84,47 @@ pub(super) enum Sent {
     Earnest(Earnest),
     /// A question of Tollgate's own.
     Lookup(Lookup),
+}
+
+impl ReplyBody {
+    /// The whole body, of at most `limit` bytes, for which there is room.
+    pub(super) async fn whole(self, limit: u64, room: &Arc<Room>) -> Result<Bytes, Refusal> {
+        let (mut wire, mut lease) = match self {
+            Self::Whole { bytes, .. } => return Ok(bytes),
+            Self::Wire(wire, lease) => (wire, lease),
+        };
+        let mut taken = room.begin();
+        let mut all = BytesMut::new();
+        loop {
+            match lease.within(wire.frame()).await {
+                None => {
+                    return Err(Refusal::because(
+                        Reason::UpstreamTimeout,
+                        "the backend's answer stalled",
+                    ));
+                }
+                Some(Some(Err(_))) => {
+                    return Err(Refusal::because(
+                        Reason::UpstreamBroken,
+                        "the backend's answer broke off",
+                    ));
+                }
+                Some(None) => break,
+                Some(Some(Ok(frame))) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    if (all.len() + data.len()) as u64 > limit {
+                        return Err(Reason::AnswerTooLarge.into());
+                    }
+                    if !taken.more(data.len()) {
+                        return Err(Reason::ChecksBusy.into());
+                    }
+                    all.extend_from_slice(&data);
+                }
+            }
+        }
+        lease.keep();
+        Ok(taken.keep(all.freeze()))
+    }
 }
 
 impl Sent {
@@ -104,42 +152,88 @@ pub(super) fn forward<'a>(
     outgoing: Outgoing<'a>,
 ) -> Result<impl Future<Output = Result<Reply, Refusal>> + 'a, Refusal> {
     let permit = outgoing.permit;
-    let upstream = permit
-        .module()
-        .map_or(usize::MAX, |module| usize::from(module.upstream.0));
-    let Some((backend, durations)) = shared.backends.get(upstream) else {
-        return Err(Refusal::because(Reason::Internal, "the module's upstream is unknown"));
-    };
+    let (backend, durations) = backend(shared, permit)?;
     let head = outgoing.sent.call().method == Method::HEAD;
-    let (request, fault, reservation) = request(outgoing, backend)?;
+    // Who has no token is known by the address.
+    let share = match outgoing.caller {
+        Some(caller) => backend.share((&caller.authority.caller.issuer, &caller.authority.caller.user)),
+        None => backend.share(neighbourhood(outgoing.sent.call().source)),
+    };
+    let Sendable {
+        request,
+        fault,
+        reservation,
+        condition,
+    } = request(outgoing, backend)?;
     let exchange = Exchange {
         shared: Arc::clone(shared),
         backend: Arc::clone(backend),
         worker,
         fault,
+        tagless: condition.as_ref().is_some_and(|condition| !condition.is_by_tag()),
     };
     Ok(async move {
-        let started = Instant::now();
-        let reply = match reservation {
-            None => exchange.reply(exchange.backend.send(worker, request).await),
-            Some(reservation) => {
-                // Carried to its end although the client may hang up meanwhile: the outcome must be known.
-                let find = permit.idempotency().and_then(|rules| rules.transaction_id.clone());
-                tokio::task::spawn_local(Box::pin(exchange.send_once(request, reservation, find, head)))
-                    .await
-                    .unwrap_or_else(|_| Err(Reason::Internal.into()))
-            }
+        if reservation.is_none() && condition.is_none() {
+            let started = Instant::now();
+            let reply = exchange.reply(exchange.backend.send(worker, share, request).await);
+            durations.observe(started.elapsed().as_secs_f64());
+            return reply;
+        }
+        let write = Write {
+            exchange,
+            share,
+            request,
+            reservation,
+            condition,
+            remember: Remember::of(permit),
+            head_only: head,
+            durations: durations.clone(),
         };
-        durations.observe(started.elapsed().as_secs_f64());
-        reply
+        // Carried to its end although the client may hang up meanwhile: the outcome must be known, and nobody else may
+        // write before it is.
+        tokio::task::spawn_local(Box::pin(write.carry()))
+            .await
+            .unwrap_or_else(|_| Err(Reason::Internal.into()))
     })
+}
+
+/// A question of Tollgate's own, to be sent later.
+pub(super) fn prepared(
+    shared: &Arc<Shared>,
+    worker: usize,
+    outgoing: Outgoing<'_>,
+) -> Result<(Exchange, Request<Payload>), Refusal> {
+    let (backend, _) = backend(shared, outgoing.permit)?;
+    let Sendable { request, fault, .. } = request(outgoing, backend)?;
+    let exchange = Exchange {
+        shared: Arc::clone(shared),
+        backend: Arc::clone(backend),
+        worker,
+        fault,
+        tagless: false,
+    };
+    Ok((exchange, request))
+}
+
+fn backend<'s>(shared: &'s Shared, permit: &Permit) -> Result<&'s (Arc<Backend>, Histogram), Refusal> {
+    let upstream = permit
+        .module()
+        .map_or(usize::MAX, |module| usize::from(module.upstream.0));
+    let unknown = || Refusal::because(Reason::Internal, "the module's upstream is unknown");
+    shared.backends.get(upstream).ok_or_else(unknown)
 }
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-type Sendable = (Request<Payload>, Option<UploadFault>, Option<Reservation>);
+/// A request, and what is to be done before and after it is sent.
+struct Sendable {
+    request: Request<Payload>,
+    fault: Option<UploadFault>,
+    reservation: Option<Box<Reservation>>,
+    condition: Option<Box<Condition>>,
+}
 
 fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusal> {
     let Outgoing {
@@ -151,6 +245,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         view,
         tags,
         turn,
+        told,
     } = outgoing;
     let (call, target) = sent.into_parts();
     let mut fields = call.headers;
@@ -162,6 +257,9 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         view.ask(&mut fields);
     }
     tags.ask(&mut fields);
+    if let Some(told) = told {
+        told.ask(&mut fields);
+    }
     let source = arrival
         .peer
         .write(call.source)
@@ -184,7 +282,12 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     *request.uri_mut() = Uri::from(target);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = fields;
-    Ok((request, turn.fault, turn.reservation))
+    Ok(Sendable {
+        request,
+        fault: turn.fault,
+        reservation: turn.reservation,
+        condition: turn.condition,
+    })
 }
 
 /// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).
@@ -202,16 +305,124 @@ fn one_cookie_field(fields: &mut HeaderMap) {
     }
 }
 
+/// What is remembered of the answer to a keyed write.
+struct Remember {
+    transaction_id: Option<TransactionId>,
+    /// All of it, sealed with these.
+    whole: Option<Arc<StoreKeys>>,
+}
+
+impl Remember {
+    fn of(permit: &Permit) -> Self {
+        let rules = permit.idempotency();
+        Self {
+            transaction_id: rules.and_then(|rules| rules.transaction_id.clone()),
+            whole: rules.and_then(|rules| rules.replay.clone()),
+        }
+    }
+}
+
+/// A write that must be known to its end.
+struct Write {
+    exchange: Exchange,
+    share: Result<Option<Share>, Crowded>,
+    request: Request<Payload>,
+    reservation: Option<Box<Reservation>>,
+    condition: Option<Box<Condition>>,
+    remember: Remember,
+    head_only: bool,
+    durations: Histogram,
+}
+
+impl Write {
+    /// Sends it when its condition holds, and once.
+    async fn carry(self) -> Result<Reply, Refusal> {
+        let Self {
+            exchange,
+            share,
+            mut request,
+            reservation,
+            condition,
+            remember,
+            head_only,
+            durations,
+        } = self;
+        let held = match condition {
+            None => None,
+            Some(condition) => match condition.met(request.headers_mut()).await {
+                Ok(held) => Some(held),
+                Err(refusal) => {
+                    free(reservation).await;
+                    return Err(refusal);
+                }
+            },
+        };
+        let started = Instant::now();
+        let reply = match reservation {
+            Some(reservation) => {
+                exchange
+                    .send_once(share, request, reservation, remember, head_only)
+                    .await
+            }
+            None => exchange.send_whole(share, request).await,
+        };
+        durations.observe(started.elapsed().as_secs_f64());
+        drop(held);
+        reply
+    }
+}
+
 /// One request at one backend.
-struct Exchange {
+#[derive(Debug)]
+pub(super) struct Exchange {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
     worker: usize,
     fault: Option<UploadFault>,
+    /// The backend's tags are not the versions that clients know.
+    tagless: bool,
 }
 
 impl Exchange {
-    /// What came back to a request that had no key.
+    /// Most bytes of an answer that may be held.
+    pub(super) fn limit(&self) -> u64 {
+        self.shared.limits.body_bytes
+    }
+
+    /// Where there is room for it.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.shared.room
+    }
+
+    /// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
+    fn ours(&self, head: &mut response::Parts) {
+        head.version = Version::HTTP_11;
+        headers::strip_response(&mut head.headers);
+        if self.tagless {
+            head.headers.remove(header::ETAG);
+        }
+    }
+
+    /// Sends it, and waits for the whole answer.
+    async fn send_whole(
+        &self,
+        share: Result<Option<Share>, Crowded>,
+        request: Request<Payload>,
+    ) -> Result<Reply, Refusal> {
+        let mut reply = self.reply(self.backend.send(self.worker, share, request).await)?;
+        let limit = self.limit();
+        let bytes = reply.body.whole(limit, self.room()).await?;
+        reply.body = ReplyBody::Whole { bytes, limit };
+        Ok(reply)
+    }
+
+    /// Sends it.
+    pub(super) async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+        // What Tollgate asks of itself is nobody's share.
+        self.reply(self.backend.send(self.worker, Ok(None), request).await)
+    }
+
+    /// What came back to a request.
     fn reply(&self, reply: Result<BackendReply, SendFault>) -> Result<Reply, Refusal> {
         let BackendReply { response, lease } = reply.map_err(|fault| self.refusal(&fault))?;
         let (mut head, body) = response.into_parts();
@@ -221,7 +432,7 @@ impl Exchange {
                 format!("the backend answered {}", head.status),
             ));
         }
-        ours(&mut head);
+        self.ours(&mut head);
         Ok(Reply {
             head,
             body: ReplyBody::Wire(body, lease),
@@ -234,6 +445,7 @@ impl Exchange {
         let broken_off = self.fault.as_ref().and_then(UploadFault::reason);
         let reason = broken_off.unwrap_or(match fault {
             SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
+            SendFault::Crowded => Reason::RateLimited,
             SendFault::Broken(_) => Reason::UpstreamBroken,
             SendFault::Timeout => Reason::UpstreamTimeout,
         });
@@ -243,9 +455,10 @@ impl Exchange {
     /// A keyed write: its outcome is on disk before its answer goes back.
     async fn send_once(
         self,
+        share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
-        reservation: Reservation,
-        find: Option<TransactionId>,
+        reservation: Box<Reservation>,
+        remember: Remember,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
         if !reservation.is_held() {
@@ -254,14 +467,14 @@ impl Exchange {
             let why = "the shared store has not heard of this gateway for too long";
             return Err(Refusal::because(Reason::StoreUnavailable, why));
         }
-        let sent = self.backend.send(self.worker, request).await;
+        let sent = self.backend.send(self.worker, share, request).await;
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
             Err(fault) => {
                 if fault.may_have_arrived() {
                     doubt(reservation).await;
-                } else if let Err(fault) = reservation.release().await {
-                    tracing::error!(%fault, "an idempotency key could not be set free");
+                } else {
+                    free(Some(reservation)).await;
                 }
                 return Err(self.refusal(&fault));
             }
@@ -280,22 +493,26 @@ impl Exchange {
             }
         };
         lease.keep();
-        let id = find
+        let id = remember
+            .transaction_id
             .zip(whole.as_ref())
             .and_then(|(find, whole)| transaction_id(&find, &head.headers, whole, limit));
+        let status = head.status;
+        self.ours(&mut head);
+        let bodiless = head_only || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let whole = whole.map(|bytes| if bodiless { Bytes::new() } else { bytes });
+        let kept = remember
+            .whole
+            .zip(whole.as_ref())
+            .and_then(|(keys, whole)| kept::seal(&keys, &reservation, status, &head.headers, whole));
         reservation
-            .complete(head.status.as_u16(), id, super::unix_now())
+            .complete_with(status.as_u16(), id, kept, super::unix_now())
             .await
             .map_err(|fault| Refusal::because(Reason::StoreUnavailable, fault.to_string()))?;
-        ours(&mut head);
-        let bodiless = head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         match whole {
             Some(bytes) => Ok(Reply {
                 head,
-                body: ReplyBody::Whole {
-                    bytes: if bodiless { Bytes::new() } else { bytes },
-                    limit,
-                },
+                body: ReplyBody::Whole { bytes, limit },
                 patience: self.backend.rules().timeout,
             }),
             None => Err(Reason::AnswerTooLarge.into()),
@@ -304,6 +521,7 @@ impl Exchange {
 
     /// The whole body; `None` if it came whole but is too large to be held.
     async fn whole(&self, mut body: Incoming, limit: u64) -> Result<Option<Bytes>, ()> {
+        let mut taken = self.shared.room.begin();
         let mut all = BytesMut::new();
         let mut fits = true;
         loop {
@@ -311,11 +529,11 @@ impl Exchange {
                 return Err(());
             };
             match frame {
-                None => return Ok(fits.then(|| all.freeze())),
+                None => return Ok(fits.then(|| taken.keep(all.freeze()))),
                 Some(Err(_)) => return Err(()),
                 Some(Ok(frame)) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    fits &= (all.len() + data.len()) as u64 <= limit;
+                    fits = fits && (all.len() + data.len()) as u64 <= limit && taken.more(data.len());
                     if fits {
                         all.extend_from_slice(&data);
                     }
@@ -326,7 +544,7 @@ impl Exchange {
 }
 
 /// Nobody knows what the backend did. An operator finds the record by its name.
-async fn doubt(reservation: Reservation) {
+async fn doubt(reservation: Box<Reservation>) {
     let record = reservation.key().map(ToString::to_string).unwrap_or_default();
     match reservation.unknown(super::unix_now()).await {
         Ok(()) => tracing::warn!(
@@ -339,10 +557,13 @@ async fn doubt(reservation: Reservation) {
     }
 }
 
-/// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
-fn ours(head: &mut response::Parts) {
-    head.version = Version::HTTP_11;
-    headers::strip_response(&mut head.headers);
+/// Nothing was sent: the key may be used again.
+async fn free(reservation: Option<Box<Reservation>>) {
+    if let Some(reservation) = reservation
+        && let Err(fault) = reservation.release().await
+    {
+        tracing::error!(%fault, "an idempotency key could not be set free");
+    }
 }
 
 /// What the backend calls the transaction; numbers count as they are written. A body that cannot be decoded to at most

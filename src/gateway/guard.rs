@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::decide::Inbound;
+use super::forward::Reply;
 use super::identify::Identity;
+use super::kept;
 use super::refusal::{Original, Refusal};
 use super::rehearse::{self, Earnest};
+use super::versions::Condition;
 use crate::call::Call;
 use crate::edge::payload::{Payload, UploadFault};
-use crate::edge::store::{Claim, Reservation};
+use crate::edge::store::{Claim, Reservation, StoreFault};
 use crate::ledger::{Fingerprint, IdempotencyKey, Owner, RecordKey, Verdict, judge};
 use crate::policy::Permit;
 use crate::policy::parts::Idempotency;
@@ -26,7 +29,18 @@ pub(super) struct Turn {
     /// Why the body broke off, if it is passed on as it comes and does.
     pub fault: Option<UploadFault>,
     /// The key's place in the store, on a keyed write.
-    pub reservation: Option<Reservation>,
+    pub reservation: Option<Box<Reservation>>,
+    /// What must hold when it is sent.
+    pub condition: Option<Box<Condition>>,
+}
+
+/// What becomes of a request that may be sent.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// It is.
+    Send(Turn),
+    /// It was, and its answer was kept.
+    Repeat(Box<Reply>),
 }
 
 /// Reserves the key, or says what became of the request that had it first.
@@ -36,39 +50,71 @@ pub(super) async fn guard(
     caller: Option<&Arc<Identity>>,
     permit: &Permit,
     body: Inbound,
-) -> Result<Turn, Refusal> {
+    condition: Result<Option<Box<Condition>>, Refusal>,
+) -> Result<Next, Refusal> {
     let call = earnest.call();
-    let body = valid(shared, call, caller, permit, body).await?;
+    let (body, objection) = valid(shared, call, permit, body).await?;
+    if let Some(objection) = objection {
+        let bytes = body.read(&shared.room).await?;
+        return unless_known(shared, call, caller, permit, &bytes, objection).await;
+    }
     let key = key(call, permit).inspect_err(|refusal| {
         if refusal.reason == Reason::IdempotencyKeyMissing {
             shared.metrics.idempotency("missing");
         }
     })?;
-    let (Some((rules, key)), Some(caller)) = (key, caller) else {
-        return Ok(unguarded(body));
+    let condition = match condition {
+        Ok(condition) => condition,
+        Err(objection) if key.is_none() => return Err(objection),
+        Err(objection) => {
+            let bytes = body.read(&shared.room).await?;
+            return unless_known(shared, call, caller, permit, &bytes, objection).await;
+        }
     };
-    let bytes = body.read().await?;
-    let Named {
-        record,
-        owner,
-        fingerprint,
-    } = Named::of(call, caller, permit, &key, &bytes);
+    let (Some((rules, key)), Some(caller)) = (key, caller) else {
+        return Ok(Next::Send(match condition {
+            None => unguarded(body),
+            // Nobody holds a lock while a client's body is on its way.
+            Some(condition) => Turn {
+                payload: whole(body.read(&shared.room).await?),
+                fault: None,
+                reservation: None,
+                condition: Some(condition),
+            },
+        }));
+    };
+    let bytes = body.read(&shared.room).await?;
+    let named = Named::of(call, caller, permit, &key, &bytes);
     let store = &shared.store;
     let ask = async || {
-        let owner = Some(Arc::clone(&owner));
+        let owner = Some(Arc::clone(&named.owner));
         store
-            .reserve(record, owner, fingerprint, rules.keep, super::unix_now())
+            .reserve(named.record, owner, named.fingerprint, rules.keep, super::unix_now())
             .await
     };
     let claim = match (ask().await, rules.wait) {
-        (Ok(Claim::Refused(Verdict::InProgress)), Some(wait)) => Box::pin(store.wait_for(record, wait, ask)).await,
+        (Ok(Claim::Refused(Verdict::InProgress)), Some(wait)) => {
+            Box::pin(store.wait_for(named.record, wait, ask)).await
+        }
         (claim, _) => claim,
     };
-    let claim = claim.map_err(|fault| {
-        shared.metrics.idempotency("store_unavailable");
-        Refusal::because(Reason::StoreUnavailable, fault.to_string())
-    })?;
-    admit(shared, claim, bytes)
+    match claim.map_err(|fault| away(shared, &fault))? {
+        Claim::Granted(reservation) => {
+            shared.metrics.idempotency("first");
+            Ok(Next::Send(Turn {
+                payload: whole(bytes),
+                fault: None,
+                reservation: Some(Box::new(reservation)),
+                condition,
+            }))
+        }
+        Claim::Refused(verdict) => known(shared, rules, &named, verdict),
+    }
+}
+
+fn away(shared: &Shared, fault: &StoreFault) -> Refusal {
+    shared.metrics.idempotency("store_unavailable");
+    Refusal::because(Reason::StoreUnavailable, fault.to_string())
 }
 
 /// What a keyed write is known by.
@@ -94,35 +140,44 @@ impl Named {
 }
 
 /// Holds the body of a write against the route's schema, if it has one, before its key is touched: a bad request leaves
-/// nothing behind. But a schema may have grown stricter since a write was done, and whoever tries that one again must
-/// learn what became of it: only a body that is new is told what is wrong with it.
+/// nothing behind. Gives the body back, and what is wrong with it.
 async fn valid(
+    shared: &Shared,
+    call: &Call,
+    permit: &Permit,
+    body: Inbound,
+) -> Result<(Inbound, Option<Refusal>), Refusal> {
+    let Some(rules) = rehearse::rules(call, permit) else {
+        return Ok((body, None));
+    };
+    let bytes = body.read(&shared.room).await?;
+    let faults = rehearse::faults(rules, &bytes).await?;
+    let objection = (!faults.is_empty()).then(|| Refusal::invalid(Reason::SchemaViolation, faults));
+    Ok((Inbound::Read(bytes), objection))
+}
+
+/// What is wrong with a request is said to one that is new only. The rules may have grown stricter since a write was done,
+/// and whoever tries that one again must learn what became of it.
+async fn unless_known(
     shared: &Shared,
     call: &Call,
     caller: Option<&Arc<Identity>>,
     permit: &Permit,
-    body: Inbound,
-) -> Result<Inbound, Refusal> {
-    let Some(rules) = rehearse::rules(call, permit) else {
-        return Ok(body);
+    body: &[u8],
+    objection: Refusal,
+) -> Result<Next, Refusal> {
+    let (Ok(Some((rules, key))), Some(caller)) = (key(call, permit), caller) else {
+        return Err(objection);
     };
-    let bytes = body.read().await?;
-    let faults = rehearse::faults(rules, &bytes).await?;
-    if faults.is_empty() {
-        return Ok(Inbound::Read(bytes));
+    let named = Named::of(call, caller, permit, &key, body);
+    let found = shared.store.show(named.record).await;
+    let found = found.map_err(|fault| away(shared, &fault))?;
+    match judge(found.as_ref(), &named.fingerprint, super::unix_now()) {
+        Verdict::Proceed => Err(objection),
+        // A body that is not as it must be may well be another than the first.
+        Verdict::Reused if objection.reason == Reason::SchemaViolation => Err(objection),
+        verdict => known(shared, rules, &named, verdict),
     }
-    if let (Ok(Some((_, key))), Some(caller)) = (key(call, permit), caller) {
-        let named = Named::of(call, caller, permit, &key, &bytes);
-        let found = shared.store.show(named.record).await.map_err(|fault| {
-            shared.metrics.idempotency("store_unavailable");
-            Refusal::because(Reason::StoreUnavailable, fault.to_string())
-        })?;
-        let verdict = judge(found.as_ref(), &named.fingerprint, super::unix_now());
-        if !matches!(verdict, Verdict::Proceed | Verdict::Reused) {
-            return Err(refused(shared, verdict));
-        }
-    }
-    Err(Refusal::invalid(Reason::SchemaViolation, faults))
 }
 
 /// The key of a write that is to be done once, with the route's rules; none if it is not to be.
@@ -154,6 +209,7 @@ fn unguarded(body: Inbound) -> Turn {
         payload,
         fault,
         reservation: None,
+        condition: None,
     }
 }
 
@@ -165,21 +221,26 @@ fn whole(bytes: Bytes) -> Payload {
     }
 }
 
-fn admit(shared: &Shared, claim: Claim, bytes: Bytes) -> Result<Turn, Refusal> {
-    match claim {
-        Claim::Granted(reservation) => {
-            shared.metrics.idempotency("first");
-            Ok(Turn {
-                payload: whole(bytes),
-                fault: None,
-                reservation: Some(reservation),
-            })
+/// What a key that came before says to the request that has it now: the first answer once more, if it was kept and still
+/// opens, or a refusal.
+fn known(shared: &Shared, rules: &Idempotency, named: &Named, verdict: Verdict) -> Result<Next, Refusal> {
+    if let (
+        Some(keys),
+        Verdict::Duplicate {
+            answer: Some(sealed), ..
+        },
+    ) = (&rules.replay, &verdict)
+    {
+        let limit = shared.limits.body_bytes;
+        if let Some(reply) = kept::open(keys, &named.record, &named.fingerprint, sealed, limit) {
+            shared.metrics.idempotency("replayed");
+            return Ok(Next::Repeat(Box::new(reply)));
         }
-        Claim::Refused(verdict) => Err(refused(shared, verdict)),
     }
+    Err(refused(shared, verdict))
 }
 
-/// What a key that came before says to the request that has it now.
+/// Why a request is refused whose key came before.
 fn refused(shared: &Shared, verdict: Verdict) -> Refusal {
     let (outcome, refusal) = match verdict {
         Verdict::Proceed => return Refusal::because(Reason::Internal, "a key is free and was not reserved"),
@@ -190,6 +251,7 @@ fn refused(shared: &Shared, verdict: Verdict) -> Refusal {
             status,
             transaction_id,
             completed_at,
+            answer: _,
         } => (
             "duplicate",
             Refusal::duplicate(Original {

@@ -12,6 +12,8 @@ mod decode;
 mod forward;
 mod guard;
 mod identify;
+mod kept;
+mod lookup;
 mod mask;
 mod normalize;
 pub mod offline;
@@ -24,6 +26,7 @@ mod request_id;
 mod rules;
 mod source;
 mod tag;
+mod versions;
 mod view;
 
 use arc_swap::ArcSwap;
@@ -41,8 +44,10 @@ use crate::audit::Entry;
 use crate::config::AuditSync;
 use crate::edge::backend::Backend;
 use crate::edge::journal::Journal;
+use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
+use crate::edge::room::Room;
 use crate::edge::store::Store;
 use crate::reason::{Outcome, Reason};
 
@@ -56,12 +61,12 @@ pub use rules::{IssuerKeys, Keys, Rules};
 pub use source::neighbourhood;
 
 use accept::accept;
-use balances::Asker;
 use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
-use guard::guard;
+use guard::{Next, guard};
 use identify::{Beside, identify};
+use lookup::Asker;
 use mask::{Pending, Reader, mask};
 use normalize::{Normal, normalize};
 use pace::Standing;
@@ -70,6 +75,7 @@ use refusal::{Refusal, last_bytes};
 use rehearse::Intent;
 use request_id::RequestIds;
 use tag::Tags;
+use versions::{Condition, Telling};
 use view::View;
 
 /// What all workers share.
@@ -79,6 +85,8 @@ pub struct Shared {
     pub rules: ArcSwap<Rules>,
     /// Limits on requests.
     pub limits: Limits,
+    /// The room for bodies that must be held whole.
+    pub room: Arc<Room>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whose answers wait for their audit line.
@@ -93,6 +101,8 @@ pub struct Shared {
     pub journal: Journal,
     /// Idempotency keys.
     pub store: Store,
+    /// Resources that are being written.
+    pub locks: Locks,
     /// Tokens and users that operators have revoked.
     pub revoked: Arc<Register>,
     /// Counters.
@@ -236,6 +246,7 @@ impl Gateway {
         let Shared {
             limits,
             trusted_proxies,
+            room,
             ..
         } = &*self.shared;
         let policy = rules.policy();
@@ -268,22 +279,22 @@ impl Gateway {
                 .admit(&caller.authority, standing)
                 .inspect_err(|_| line.sought(&call))?;
         }
-        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, line).await?;
+        let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;
+        let asker = Asker {
+            shared: &self.shared,
+            worker: self.worker,
+            policy,
+            caller: caller.as_ref(),
+            arrival,
+            host: &host,
+        };
         let earnest = match Intent::of(call, target)? {
             Intent::Earnest(earnest) => earnest,
-            Intent::DryRun(rehearsal) => {
-                let asker = Asker {
-                    shared: &self.shared,
-                    worker: self.worker,
-                    policy,
-                    caller: caller.as_ref(),
-                    arrival,
-                    host: &host,
-                };
-                return Box::pin(rehearsal.answer(&permit, body, asker, line)).await;
-            }
+            Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
-        let turn = guard(&self.shared, &earnest, caller.as_ref(), &permit, body).await?;
+        let condition = Condition::of(asker, &permit, earnest.call());
+        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition).await?;
+        let told = Telling::of(asker, &permit, earnest.call())?;
         line.permitted(&permit);
         let view = permit
             .mask(
@@ -295,19 +306,32 @@ impl Gateway {
         let call = earnest.call();
         let method = call.method.clone();
         let wish = Wish::of(&call.headers, &permit);
-        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers);
-        let outgoing = Outgoing {
-            sent: Sent::Earnest(earnest),
-            host,
-            arrival,
-            caller: caller.as_ref(),
-            permit: &permit,
-            view: view.as_ref(),
-            tags: &tags,
-            turn,
+        let tags = Tags::new(view.as_ref(), wish.as_ref(), &call.headers).of_version(told.is_some());
+        let reply = match next {
+            Next::Send(turn) => {
+                let outgoing = Outgoing {
+                    sent: Sent::Earnest(earnest),
+                    host,
+                    arrival,
+                    caller: caller.as_ref(),
+                    permit: &permit,
+                    view: view.as_ref(),
+                    tags: &tags,
+                    turn,
+                    told: told.as_deref(),
+                };
+                let sending = forward(&self.shared, self.worker, outgoing)?;
+                sending.await?
+            }
+            Next::Repeat(reply) => {
+                line.repeats();
+                *reply
+            }
         };
-        let sending = forward(&self.shared, self.worker, outgoing)?;
-        let reply = sending.await?;
+        let reply = match told {
+            None => reply,
+            Some(told) => Box::pin(told.tell(reply, limits.body_bytes, room)).await?,
+        };
         let reader = Reader {
             method: &method,
             permit: &permit,

@@ -125,6 +125,14 @@ impl Line {
         }
     }
 
+    /// It is answered with what was kept, and no backend is asked.
+    pub(super) fn repeats(&mut self) {
+        self.detail("the kept answer of the first request".into());
+        if let Some(open) = &mut self.open {
+            open.entry.upstream = None;
+        }
+    }
+
     /// What did not go out of an answer.
     pub(super) fn cut(&mut self, masker: &Masker) {
         self.masked(masker.tally());

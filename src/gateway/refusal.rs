@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::answer::AnswerBody;
 use super::pace::seconds;
+use crate::ledger::Version;
 use crate::ledger::schema::Fault;
 use crate::policy::Denial;
 use crate::reason::Reason;
@@ -36,6 +37,8 @@ struct Facts {
     original: Option<Original>,
     wait: Option<Duration>,
     errors: Vec<Fault>,
+    /// The version of the resource as it is now, an entity tag.
+    version: Option<HeaderValue>,
 }
 
 /// The first request with a key that came again (S1.8).
@@ -96,6 +99,7 @@ impl From<Denial> for Refusal {
                 original: None,
                 wait: None,
                 errors: Vec::new(),
+                version: None,
             }),
         }
     }
@@ -153,6 +157,24 @@ impl Refusal {
                 ..Facts::default()
             }),
             ..Reason::DuplicateRequest.into()
+        }
+    }
+
+    /// The resource has another version, this one, or is not there.
+    pub(super) fn mismatch(current: Option<&Version>) -> Self {
+        let version = current.and_then(|version| HeaderValue::try_from(version.tag()).ok());
+        let detail = match current {
+            None => Some("the resource is not there"),
+            Some(version) if version.is_weak() => Some("the backend's version is a weak tag, which never matches"),
+            Some(_) => None,
+        };
+        Self {
+            detail: detail.map(Cow::Borrowed),
+            facts: Box::new(Facts {
+                version,
+                ..Facts::default()
+            }),
+            ..Reason::VersionMismatch.into()
         }
     }
 
@@ -234,12 +256,15 @@ impl Refusal {
                 let wait = seconds(self.facts.wait.unwrap_or_default()).max(1);
                 add(header::RETRY_AFTER, &wait.to_string());
             }
-            Reason::RequestInProgress => add(header::RETRY_AFTER, "1"),
+            Reason::RequestInProgress | Reason::ResourceBusy => add(header::RETRY_AFTER, "1"),
             _ if status(self.reason) == StatusCode::SERVICE_UNAVAILABLE => add(header::RETRY_AFTER, "5"),
             _ => {}
         }
         if ends_connection(self.reason) {
             add(header::CONNECTION, "close");
+        }
+        if let Some(version) = self.facts.version.as_ref().and_then(|version| version.to_str().ok()) {
+            add(header::ETAG, version);
         }
         let transaction_id = self
             .facts
@@ -328,9 +353,13 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         Reason::IdempotencyKeyReused | Reason::DryRunInvalid | Reason::SchemaViolation => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable | Reason::UpstreamUnavailable => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Reason::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+        Reason::VersionMismatch => StatusCode::PRECONDITION_FAILED,
+        Reason::ChecksBusy
+        | Reason::ResourceBusy
+        | Reason::StoreUnavailable
+        | Reason::AuditUnavailable
+        | Reason::UpstreamUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Reason::UpstreamBroken | Reason::UnmaskableResponse | Reason::AnswerTooLarge => StatusCode::BAD_GATEWAY,
         Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -375,6 +404,9 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::OutcomeUnknown => {
             "A request with this idempotency key was sent and its outcome is unknown. It is not sent again."
         }
+        Reason::PreconditionRequired => "An If-Match header with the version that this change was made for is needed.",
+        Reason::VersionMismatch => "The resource has changed. Read it again before you change it.",
+        Reason::ResourceBusy => "Others are changing this resource now.",
         Reason::ChecksBusy | Reason::StoreUnavailable | Reason::AuditUnavailable => {
             "The service cannot take this request now."
         }

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-use super::balances::{self, Asker};
+use super::balances;
 use super::decide::Inbound;
+use super::lookup::Asker;
 use super::mask::Pending;
 use super::record::Line;
 use super::refusal::Refusal;
@@ -98,7 +99,7 @@ impl Rehearsal {
         line: &mut Line,
     ) -> Result<Pending, Refusal> {
         let rules = rules_of_dry_run(&self.call, permit)?;
-        let body = body.read().await?;
+        let body = body.read(&asker.shared.room).await?;
         let deltas = look(rules, &body, DryRun::add_up)
             .await?
             .map_err(|faults| Refusal::invalid(Reason::DryRunInvalid, faults))?;

@@ -11,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use std::fmt::Write as _;
 
 use super::compress::Wish;
-use super::view::{Mark, View};
+use super::view::{self, Mark, View};
 use crate::masking::coding::Coding;
 
 /// Separates what Tollgate adds from the backend's own tag.
@@ -52,6 +52,15 @@ impl Tags {
             } else {
                 String::new()
             },
+        }
+    }
+
+    /// The answer's tag is the version of a resource, which is to be named in `If-Match`: it is strong, though no two answers
+    /// may be the same bytes. What was read may be changed by it, and no part of an answer can be asked for by it.
+    pub(super) fn of_version(self, is_version: bool) -> Self {
+        Self {
+            weak: self.weak && !is_version,
+            ..self
         }
     }
 
@@ -165,6 +174,17 @@ impl Tags {
     }
 }
 
+/// What a tag of an answer says of its resource, without what was added for a view or a coding; none if nothing was.
+pub(super) fn unmarked(tag: &str) -> Option<&str> {
+    let (mark, version) = tag.split_once(BETWEEN)?;
+    let (view, coding) = match mark.split_once(CODED) {
+        Some((view, coding)) => (view, Some(coding)),
+        None => (mark, None),
+    };
+    let known = coding.is_none_or(|name| CODINGS.iter().any(|coding| coding.name() == name));
+    (known && (view::is_mark(view) || (view.is_empty() && coding.is_some()))).then_some(version)
+}
+
 /// All values of a field as one list; none if it is absent. What is no text is no tag either.
 fn joined(fields: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = fields.get_all(name).iter().peekable();
@@ -219,11 +239,53 @@ mod tests {
     }
 
     #[test]
+    fn the_version_in_a_tag_is_found_whatever_was_added() {
+        let mark = |number: usize| match number {
+            0 => None,
+            1 => Some(Mark::of("0a1b2c3d4e", [Some(Action::Remove), None])),
+            _ => Some(Mark::of("01234567", [Some(Action::Null)])),
+        };
+        for number in 0..3 {
+            for coding in [None, Some(Coding::Gzip), Some(Coding::Zstd), Some(Coding::Brotli)] {
+                let tags = Tags {
+                    mark: mark(number),
+                    ..tags("", true, coding, "")
+                };
+                let out = tags.ours("\"a.7\"", coding).unwrap();
+                let opaque = out.trim_matches('"');
+                let added = number > 0 || coding.is_some();
+                assert_eq!(unmarked(opaque), added.then_some("a.7"), "{out}");
+            }
+        }
+        for tag in [
+            "7",
+            "",
+            ".7",
+            "x.7",
+            "v-lzma.7",
+            "-.7",
+            "v x.7",
+            "v1.7",
+            "v01234567.7",
+            "v0123456x.7",
+            "v01234567xy.7",
+        ] {
+            assert_eq!(unmarked(tag), None, "{tag}");
+        }
+    }
+
+    #[test]
     fn a_tag_of_what_is_encrypted_is_weak() {
         let ours = Tags {
             weak: true,
             ..tags("vx", false, None, "")
         };
+        let version = Tags {
+            weak: true,
+            ..tags("vx", false, None, "")
+        }
+        .of_version(true);
+        assert_eq!(version.ours("\"abc\"", None).as_deref(), Some("\"vx.abc\""));
         for tag in ["\"abc\"", "W/\"abc\""] {
             let out = ours.ours(tag, None).unwrap();
             assert_eq!(out, "W/\"vx.abc\"");

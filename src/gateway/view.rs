@@ -12,6 +12,9 @@ use std::sync::Arc;
 use crate::call::headers::remove_if;
 use crate::masking::{Action, Mask};
 
+/// How much of the policy's version stands in a mark.
+const MARK_DIGITS: usize = 8;
+
 /// A caller's view of what a module answers.
 #[derive(Debug)]
 pub(super) struct View {
@@ -40,7 +43,12 @@ impl Mark {
     /// Writes `v`, some of the policy's version, and what is hidden.
     pub(super) fn write(&self, prefix: &mut String) {
         prefix.push('v');
-        prefix.extend(self.policy_version.chars().filter(char::is_ascii_alphanumeric).take(8));
+        prefix.extend(
+            self.policy_version
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(MARK_DIGITS),
+        );
         prefix.extend(
             self.actions
                 .iter()
@@ -89,6 +97,18 @@ impl View {
             fields.remove(header::LAST_MODIFIED);
         }
     }
+}
+
+/// Whether a text is the mark of some view, of this policy or of another. Tags of views always have one class or more: where
+/// rows are dropped there is no tag.
+pub(super) fn is_mark(text: &str) -> bool {
+    let parts = text
+        .strip_prefix('v')
+        .and_then(|rest| rest.split_at_checked(MARK_DIGITS));
+    parts.is_some_and(|(version, actions)| {
+        let is_version = version.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_version && !actions.is_empty() && actions.bytes().all(|byte| matches!(byte, b'x' | b'o'))
+    })
 }
 
 /// What is said of the bytes of a body is not true of others.

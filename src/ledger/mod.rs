@@ -18,6 +18,7 @@
 //!
 //! No clock, no files: `now` is an argument in unix seconds, and the store below floor 3 keeps the bytes.
 
+mod answer;
 mod decimal;
 mod deltas;
 mod fingerprint;
@@ -26,11 +27,16 @@ mod owner;
 mod record;
 mod reserved;
 pub mod schema;
+mod store_keys;
 #[cfg(test)]
 mod tests;
+mod version;
+
+use std::sync::Arc;
 
 use crate::reason::Reason;
 
+pub use answer::{AnswerFault, KeptAnswer, MAX_ANSWER, MAX_ANSWER_FIELDS};
 pub use decimal::{Decimal, DecimalFault, MAX_EXPONENT, Sum};
 pub use deltas::{BalanceFault, DEFAULT_ENTRIES, Delta, Deltas, EntryRules, Expected, MAX_ENTRIES};
 pub use fingerprint::{Fingerprint, FingerprintBuilder};
@@ -38,6 +44,8 @@ pub use key::{IdempotencyKey, KeyFault, MAX_KEY, RecordKey};
 pub use owner::{MAX_OWNER_TEXT, Owner};
 pub use record::{MAX_TRANSACTION_ID, Record, RecordFault, State, is_transaction_id};
 pub use reserved::{Change, Latest, Reserved, Ruling, rule};
+pub use store_keys::{MAX_SEALED_ANSWER, MAX_STORE_KEYS, NotOpened, STORE_SECRET_BYTES, StoreKeys};
+pub use version::{IfMatch, MAX_TAGS, MAX_VERSION, NoTags, Version};
 
 /// What a key allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +64,8 @@ pub enum Verdict {
         transaction_id: Option<Box<str>>,
         /// When the answer was complete, unix seconds.
         completed_at: u64,
+        /// The answer, sealed, if it was kept.
+        answer: Option<Arc<[u8]>>,
     },
     /// The first request was sent and nobody knows what became of it.
     Unknown {
@@ -82,11 +92,13 @@ pub fn judge(existing: Option<&Record>, fingerprint: &Fingerprint, now: u64) -> 
             status,
             transaction_id,
             completed_at,
+            answer,
             ..
         } => Verdict::Duplicate {
             status: *status,
             transaction_id: transaction_id.clone(),
             completed_at: *completed_at,
+            answer: answer.clone(),
         },
         State::Unknown { since, .. } => Verdict::Unknown { since: *since },
     }

@@ -5,12 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{Fingerprint, Owner};
+use super::{Fingerprint, MAX_SEALED_ANSWER, Owner};
 
 /// Most bytes of a transaction id that is kept; a longer one is left out, the outcome itself never is.
 pub const MAX_TRANSACTION_ID: usize = 512;
 
-/// First byte of a record; a change of the layout changes it.
+/// First byte of a record; a change of the layout changes it. Each record has the oldest layout that can say it all.
+const WITH_ANSWER: u8 = 3;
+/// The layout before answers were kept.
 const VERSION: u8 = 2;
 /// The layout before owners were kept and before an operator could settle without a status.
 const WITHOUT_OWNER: u8 = 1;
@@ -51,6 +53,8 @@ pub enum State {
         completed_at: u64,
         /// From when on the record counts as absent, unix seconds.
         keep_until: u64,
+        /// The answer as [`StoreKeys`](super::StoreKeys) sealed it, at most [`MAX_SEALED_ANSWER`] bytes, if it is kept.
+        answer: Option<Arc<[u8]>>,
     },
     /// Sent, and no whole answer came. Stays until an operator rules.
     Unknown {
@@ -100,6 +104,24 @@ impl Record {
         matches!(self.state, State::Done { keep_until, .. } if now >= keep_until)
     }
 
+    /// How many bytes of a sealed answer it has.
+    #[must_use]
+    pub fn answer_bytes(&self) -> usize {
+        match &self.state {
+            State::Done { answer, .. } => answer.as_ref().map_or(0, |answer| answer.len()),
+            State::Running { .. } | State::Unknown { .. } => 0,
+        }
+    }
+
+    /// The record without the answer: for people to read.
+    #[must_use]
+    pub fn without_answer(mut self) -> Self {
+        if let State::Done { answer, .. } = &mut self.state {
+            *answer = None;
+        }
+        self
+    }
+
     /// What a record of an earlier life becomes: whoever ran it is gone, and whether the backend did it nobody knows.
     #[must_use]
     pub fn orphaned(self) -> Self {
@@ -119,7 +141,7 @@ impl Record {
         let version = self.version();
         out.push(version);
         out.extend(self.fingerprint.as_bytes());
-        if version == VERSION {
+        if version != WITHOUT_OWNER {
             out.push(u8::from(self.owner.is_some()));
             if let Some(owner) = &self.owner {
                 owner.encode(&mut out);
@@ -141,11 +163,17 @@ impl Record {
                 transaction_id,
                 completed_at,
                 keep_until,
+                answer,
             } => {
                 out.push(DONE);
                 out.extend(status.unwrap_or(NO_STATUS).to_be_bytes());
                 out.extend(completed_at.to_be_bytes());
                 out.extend(keep_until.to_be_bytes());
+                if let Some(answer) = answer {
+                    // Within the limit that decoding holds it to.
+                    out.extend(u32::try_from(answer.len()).unwrap_or(u32::MAX).to_be_bytes());
+                    out.extend(&**answer);
+                }
                 match transaction_id {
                     None => out.push(0),
                     Some(id) => {
@@ -165,11 +193,15 @@ impl Record {
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordFault> {
         let mut reader = Reader(bytes);
         let [version] = reader.take()?;
-        if !matches!(version, VERSION | WITHOUT_OWNER) {
+        if !matches!(version, WITH_ANSWER | VERSION | WITHOUT_OWNER) {
             return Err(RecordFault::Version(version));
         }
         let fingerprint = Fingerprint::from_bytes(reader.take()?);
-        let owner = if version == VERSION { reader.owner()? } else { None };
+        let owner = if version == WITHOUT_OWNER {
+            None
+        } else {
+            reader.owner()?
+        };
         let [tag] = reader.take()?;
         let state = match tag {
             RUNNING => State::Running {
@@ -180,7 +212,7 @@ impl Record {
                 since: reader.number()?,
                 keep: reader.number()?,
             },
-            DONE => reader.done()?,
+            DONE => reader.done(version == WITH_ANSWER)?,
             _ => return Err(RecordFault::Malformed),
         };
         let record = Self {
@@ -197,6 +229,7 @@ impl Record {
     /// The oldest layout that can say it all.
     const fn version(&self) -> u8 {
         match (&self.owner, &self.state) {
+            (_, State::Done { answer: Some(_), .. }) => WITH_ANSWER,
             (None, State::Running { .. } | State::Unknown { .. } | State::Done { status: Some(_), .. }) => {
                 WITHOUT_OWNER
             }
@@ -219,7 +252,7 @@ impl Reader<'_> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn done(&mut self) -> Result<State, RecordFault> {
+    fn done(&mut self, has_answer: bool) -> Result<State, RecordFault> {
         let status = match u16::from_be_bytes(self.take()?) {
             NO_STATUS => None,
             status @ 100..=999 => Some(status),
@@ -227,6 +260,7 @@ impl Reader<'_> {
         };
         let completed_at = self.number()?;
         let keep_until = self.number()?;
+        let answer = if has_answer { Some(self.answer()?) } else { None };
         let transaction_id = match self.take()? {
             [0] => None,
             [1] => Some(self.rest_as_text()?),
@@ -237,7 +271,18 @@ impl Reader<'_> {
             transaction_id,
             completed_at,
             keep_until,
+            answer,
         })
+    }
+
+    fn answer(&mut self) -> Result<Arc<[u8]>, RecordFault> {
+        let length = usize::try_from(u32::from_be_bytes(self.take()?)).map_err(|_| RecordFault::Malformed)?;
+        if !(1..=MAX_SEALED_ANSWER).contains(&length) {
+            return Err(RecordFault::Malformed);
+        }
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(RecordFault::Malformed)?;
+        self.0 = rest;
+        Ok(bytes.into())
     }
 
     fn owner(&mut self) -> Result<Option<Arc<Owner>>, RecordFault> {
@@ -284,7 +329,36 @@ mod tests {
             transaction_id: id.map(Box::from),
             completed_at: 50,
             keep_until: 100,
+            answer: None,
         })
+    }
+
+    fn with_answer(length: usize) -> Record {
+        record(State::Done {
+            status: Some(201),
+            transaction_id: Some("t".into()),
+            completed_at: 50,
+            keep_until: 100,
+            answer: Some(vec![9; length].into()),
+        })
+    }
+
+    #[test]
+    fn an_answer_is_kept_within_its_limit() {
+        for length in [1, MAX_SEALED_ANSWER] {
+            let record = with_answer(length);
+            assert_eq!(record.answer_bytes(), length);
+            assert_eq!(record.clone().without_answer().answer_bytes(), 0);
+            assert_eq!(Record::decode(&record.encode()), Ok(record));
+        }
+        for length in [0, MAX_SEALED_ANSWER + 1] {
+            let bytes = with_answer(length).encode();
+            assert_eq!(Record::decode(&bytes), Err(RecordFault::Malformed), "{length}");
+        }
+        let mut bytes = with_answer(3).encode();
+        assert_eq!(bytes[0], WITH_ANSWER);
+        bytes[0] = VERSION;
+        assert_eq!(Record::decode(&bytes), Err(RecordFault::Malformed));
     }
 
     #[test]
@@ -328,7 +402,7 @@ mod tests {
             bytes[at] = byte;
             Record::decode(&bytes)
         };
-        assert_eq!(edited(0, 3), Err(RecordFault::Version(3)));
+        assert_eq!(edited(0, 4), Err(RecordFault::Version(4)));
         assert_eq!(edited(0, 0), Err(RecordFault::Version(0)));
         assert_eq!(edited(33, 4), Err(RecordFault::Malformed), "state");
         assert_eq!(edited(34, 9), Err(RecordFault::Malformed), "status");
@@ -385,14 +459,16 @@ mod tests {
             (
                 proptest::option::of(100..1000_u16),
                 proptest::option::of(".{0,128}"),
-                any::<(u64, u64)>()
+                any::<(u64, u64)>(),
+                proptest::option::of(proptest::collection::vec(any::<u8>(), 1..90))
             )
-                .prop_map(|(status, id, (completed_at, keep_until))| {
+                .prop_map(|(status, id, (completed_at, keep_until), answer)| {
                     State::Done {
                         status,
                         transaction_id: id.map(String::into_boxed_str),
                         completed_at,
                         keep_until,
+                        answer: answer.map(Arc::from),
                     }
                 }),
         ];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Fingerprint, MAX_TRANSACTION_ID, Owner, Record, RecordKey, State};
+use super::{Fingerprint, MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Owner, Record, RecordKey, State};
 
 /// The latest time that was ever seen, unix seconds. Deadlines count from it and never from a clock that went back
 /// (THREATS H20): whatever is kept is kept too long rather than too short. After a clock that was far ahead, new records
@@ -54,6 +54,22 @@ pub enum Change {
     Write(Record),
     /// Remove the running record: the key is free again.
     Forget,
+}
+
+impl Change {
+    /// The change with a sealed answer in its finished record, for whoever sends the request again. One longer than
+    /// [`MAX_SEALED_ANSWER`] is left out, as is the answer of what is not finished.
+    #[must_use]
+    pub fn keeping(mut self, sealed: Option<Arc<[u8]>>) -> Self {
+        if let Self::Write(Record {
+            state: State::Done { answer, .. },
+            ..
+        }) = &mut self
+        {
+            *answer = sealed.filter(|sealed| (1..=MAX_SEALED_ANSWER).contains(&sealed.len()));
+        }
+        self
+    }
 }
 
 impl Record {
@@ -127,6 +143,12 @@ impl Reserved {
         finished(self.record, Some(status), transaction_id, now, until)
     }
 
+    /// Which request it is.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &Fingerprint {
+        &self.record.fingerprint
+    }
+
     /// Surely nothing was sent: the key is free.
     #[must_use]
     pub fn release(self) -> Change {
@@ -187,6 +209,7 @@ fn finished(
             transaction_id: transaction_id.filter(|id| id.len() <= MAX_TRANSACTION_ID),
             completed_at,
             keep_until,
+            answer: None,
         },
         ..record
     })

@@ -23,6 +23,10 @@ fn record(state: State) -> Record {
     }
 }
 
+fn sealed() -> Arc<[u8]> {
+    Arc::from(&b"sealed"[..])
+}
+
 #[test]
 fn a_key_is_judged_by_what_stands_under_it() {
     let done = record(State::Done {
@@ -30,11 +34,13 @@ fn a_key_is_judged_by_what_stands_under_it() {
         transaction_id: Some("t".into()),
         completed_at: 150,
         keep_until: 200,
+        answer: Some(sealed()),
     });
     let duplicate = Verdict::Duplicate {
         status: Some(500),
         transaction_id: Some("t".into()),
         completed_at: 150,
+        answer: Some(sealed()),
     };
     let running = record(State::Running { since: 100, keep: 100 });
     let unknown = record(State::Unknown { since: 100, keep: 100 });
@@ -65,6 +71,7 @@ fn every_refusal_has_its_reason() {
         status: Some(200),
         transaction_id: None,
         completed_at: 0,
+        answer: None,
     };
     for (verdict, reason) in [
         (Verdict::Proceed, None),
@@ -130,6 +137,7 @@ fn an_outcome_is_recorded_whatever_the_id() {
             transaction_id,
             completed_at: 7,
             keep_until: 7,
+            answer: None,
         };
         assert_eq!(complete(status, &id), expected);
     }
@@ -156,6 +164,7 @@ fn an_operator_rules_on_what_is_unknown_only() {
         status: None,
         transaction_id: Some("t".into()),
         completed_at: 5000,
+        answer: None,
     };
     let read = Record::decode(&told.encode()).unwrap();
     assert_eq!(judge(Some(&read), &fingerprint(1), 5001), duplicate);

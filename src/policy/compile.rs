@@ -9,7 +9,7 @@ use super::condition::{Condition, Mentioned};
 use super::cors::Cors;
 use super::grants::Coverage;
 use super::matcher::Matcher;
-use super::parts::{FieldClass, FieldKeyRef, Jurisdiction, MaskAction, Mode, Module, Parts, Role};
+use super::parts::{FieldClass, FieldKeyRef, Jurisdiction, MaskAction, Mode, Module, Parts, Role, Route};
 use super::{CompiledClass, CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 use crate::identity::Revocations;
 use crate::masking::{Action, ClassId, FieldRule, SelectorFault, Selectors, fold};
@@ -121,6 +121,7 @@ impl Policy {
             modules.push(compile_module(module, at, &classes, &mut selectors, &scope_index)?);
         }
         let closed = classes.iter().map(|class| Some(class.action.clone())).collect();
+        let versions = Self::versions_at(&modules);
         Ok(Self {
             version: parts.version,
             roles,
@@ -134,6 +135,7 @@ impl Policy {
             forward_as: parts.forward_as,
             allow_from: parts.allow_from,
             cors: parts.cors.map(Cors::new),
+            versions,
             revoked: Revocations::new(parts.revoked),
         })
     }
@@ -305,9 +307,11 @@ fn compile_module(
             scope,
             jurisdiction,
             shadow: route.mode.unwrap_or(module.mode) == Mode::Shadow,
+            version: None,
             label,
         });
     }
+    give_versions(&module.routes, &leaves, &mut route_facts);
     let (selectors, own_classes, headers) = compile_classes(at, classes, known)?;
     Ok(CompiledModule {
         module,
@@ -318,6 +322,30 @@ fn compile_module(
         classes: own_classes,
         headers,
     })
+}
+
+/// Whoever gets what a write at the same path changes is given its version.
+fn give_versions(routes: &[Route], leaves: &[Vec<u16>], facts: &mut [RouteFacts]) {
+    let version = |route: &Route| {
+        let rule = route.concurrency.as_ref()?.version.as_ref()?;
+        rule.get.is_none().then(|| rule.from.clone())
+    };
+    let route = |at: &u16| routes.get(usize::from(*at));
+    for leaf in leaves {
+        let Some(from) = leaf.iter().filter_map(route).find_map(version) else {
+            continue;
+        };
+        for at in leaf.iter().filter(|at| route(at).is_some_and(takes_get)) {
+            if let Some(facts) = facts.get_mut(usize::from(*at)) {
+                facts.version = Some(from.clone());
+            }
+        }
+    }
+}
+
+/// Whether a route takes a `GET`.
+pub(super) fn takes_get(route: &Route) -> bool {
+    route.methods.contains(&Method::GET)
 }
 
 /// Whether a request could be taken by either: `HEAD` comes with `GET`.

@@ -59,6 +59,8 @@ pub struct RouteRow {
     pub conditions: Vec<String>,
     /// A write needs an idempotency key.
     pub key_required: bool,
+    /// A write needs an `If-Match`.
+    pub if_match: bool,
     /// The file of the schema that a write's body must meet.
     pub schema: Option<Arc<str>>,
     /// Its rules are on trial: who may not ask is recorded, and let through.
@@ -172,6 +174,7 @@ impl Policy {
                 conditions: conditions(route),
                 shadow: facts.shadow,
                 key_required: route.idempotency.as_ref().is_some_and(|rules| rules.required),
+                if_match: route.concurrency.is_some(),
                 schema: route.dry_run.as_ref().map(|rules| Arc::clone(&rules.schema_file)),
                 cells: self
                     .roles

@@ -26,6 +26,7 @@ pub mod rate;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod versions;
 mod why;
 
 use http::{HeaderName, Method};
@@ -38,7 +39,7 @@ use crate::identity::Revocations;
 use crate::masking::{Action, Selectors};
 use bits::Bits;
 use matcher::Matcher;
-use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role};
+use parts::{CallerFact, FieldClass, Idempotency, Jurisdiction, Module, Role, VersionFrom};
 
 pub use analysis::Finding;
 pub use authority::Authority;
@@ -50,6 +51,7 @@ pub use grants::ScopeTree;
 pub use parts::Parts;
 pub use pattern::{PathPattern, ScopePattern};
 pub use rate::{Pace, RateLimit};
+pub use versions::VersionFault;
 pub use why::{ClassView, Why};
 
 /// What masking does to each class of fields for one caller, by class index; `None` = visible.
@@ -73,6 +75,8 @@ pub struct Policy {
     forward_as: Vec<(HeaderName, CallerFact)>,
     allow_from: Option<Vec<IpNet>>,
     cors: Option<Cors>,
+    /// Versions of resources with a path of their own, by that.
+    versions: HashMap<Box<str>, VersionFrom>,
     revoked: Revocations,
 }
 
@@ -112,6 +116,8 @@ struct RouteFacts {
     jurisdiction: Option<Need>,
     /// What the route's own rules deny is let through, and recorded.
     shadow: bool,
+    /// The version of what the route gets, where a write to the same path says what that is.
+    version: Option<VersionFrom>,
     /// The module's prefix and the route's path, for audit lines and metrics.
     label: Arc<str>,
 }

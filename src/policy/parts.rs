@@ -14,7 +14,7 @@ use super::pattern::{PathPattern, ScopePattern};
 use super::rate::RateLimit;
 use crate::identity::Revocation;
 use crate::ledger::schema::{Fault, Schema};
-use crate::ledger::{Deltas, EntryRules};
+use crate::ledger::{Deltas, EntryRules, StoreKeys};
 use crate::masking::coding::Coding;
 use crate::masking::seal::FieldKey;
 use crate::masking::{Charset, Delimiter, Dialect, RowPath};
@@ -182,6 +182,8 @@ pub struct Route {
     pub reads_body: bool,
     /// Each write is done once (S1.8).
     pub idempotency: Option<Idempotency>,
+    /// Each write says which version it was made for (S1.9).
+    pub concurrency: Option<Concurrency>,
     /// What a write's body must be, and what it would do (S1.10).
     pub dry_run: Option<Arc<DryRun>>,
     /// In place of the module's.
@@ -294,6 +296,38 @@ pub struct Idempotency {
     pub keep: Duration,
     /// How long a second request waits for a first one that still runs; absent: it is told so at once.
     pub wait: Option<Duration>,
+    /// Answers are kept, sealed with these, and given once more to a second request; absent: it is told what became of the
+    /// first.
+    pub replay: Option<Arc<StoreKeys>>,
+}
+
+/// How writes on a route are kept from undoing each other: each has an `If-Match`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Where Tollgate reads the version that it compares; absent: the backend compares.
+    pub version: Option<VersionRule>,
+    /// How long a write waits for others to the same resource.
+    pub wait: Duration,
+}
+
+/// Where the version of a resource is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionRule {
+    /// The canonical path of the resource; absent: the write's own.
+    pub get: Option<Box<str>>,
+    /// What of the answer to a `GET` of it is the version.
+    pub from: VersionFrom,
+}
+
+/// What of an answer is the version of its resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VersionFrom {
+    /// The string or number at a JSON pointer.
+    Pointer(String),
+    /// The value of a header.
+    Header(HeaderName),
+    /// All of the body, through these keys.
+    Body(Arc<StoreKeys>),
 }
 
 /// Where a backend's answer has its transaction id.

@@ -37,6 +37,7 @@ pub(super) fn one_route(path: &str, methods: &[Method], scope: &str) -> Route {
         when: None,
         reads_body: false,
         idempotency: None,
+        concurrency: None,
         dry_run: None,
         mode: None,
         rows: None,

@@ -15,13 +15,13 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificate;
 use super::crowd::Crowd;
+use super::frames::Frames;
 use super::patience::{Doings, Patience, Patient};
 use super::proxy::{self, Sender};
 use super::streams::{Held, Streams};
@@ -33,17 +33,38 @@ use crate::policy;
 /// How an HTTP/2 connection begins (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Most requests at one time on an HTTP/2 connection.
-pub(super) const MAX_STREAMS: u32 = 128;
+/// What one HTTP/2 connection may use up, beside the header list and the frames ([`super::frames`]).
+mod two {
+    use std::time::Duration;
 
-/// Most bytes that wait to be written on an HTTP/2 stream.
-const MAX_SEND_BUFFER: usize = 256 * 1024;
+    /// Requests at one time. More are refused, each with `REFUSED_STREAM`.
+    pub(super) const MAX_STREAMS: u32 = 128;
 
-/// How often a silent HTTP/2 client is asked whether it is there.
-const PING_EVERY: Duration = Duration::from_secs(20);
+    /// Bytes of one request's body that are kept unread.
+    pub(super) const STREAM_WINDOW: u32 = 128 * 1024;
 
-/// How long it may take to say so.
-const PING_WITHIN: Duration = Duration::from_secs(20);
+    /// Of all its requests' bodies together.
+    pub(super) const CONNECTION_WINDOW: u32 = 512 * 1024;
+
+    /// Bytes that wait to be written on a stream.
+    pub(super) const MAX_SEND_BUFFER: usize = 256 * 1024;
+
+    /// Requests taken back before they were looked at (CVE-2023-44487); at one more the connection is closed.
+    pub(super) const MAX_TAKEN_BACK: usize = 20;
+
+    /// Streams that we reset because of what the client did with them (CVE-2025-8671), in a connection's life. Among them
+    /// are those over [`MAX_STREAMS`], of which a client has not heard when it begins.
+    pub(super) const MAX_RESET_BY_US: usize = 1024;
+
+    /// Bytes of the table of header fields that the client may refer to.
+    pub(super) const HEADER_TABLE: u32 = 4096;
+
+    /// How often a silent client is asked whether it is there.
+    pub(super) const PING_EVERY: Duration = Duration::from_secs(20);
+
+    /// How long it may take to say so.
+    pub(super) const PING_WITHIN: Duration = Duration::from_secs(20);
+}
 
 /// What a listener gives its connections.
 #[derive(Clone, Debug)]
@@ -145,6 +166,7 @@ where
         ..
     } = manners;
     let address = peer.address;
+    let flooded = Arc::clone(&gateway.shared().metrics);
     let answering = Rc::clone(&gateway);
     let requests = Rc::clone(&doings);
     let asking = Rc::clone(&peer);
@@ -164,14 +186,21 @@ where
         }
     });
     let ended = if two {
-        doings.multiplexed();
+        let io = io.multiplexed(Frames::after(PREFACE.len()));
+        // What is a little over the limit is answered by the gateway, with its line; the library's own answer has none.
+        let header_list = u32::try_from(header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
         let connection = http2::Builder::new(Streams { stall })
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
-            .max_send_buf_size(MAX_SEND_BUFFER)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_WITHIN)
+            .max_concurrent_streams(two::MAX_STREAMS)
+            .max_header_list_size(header_list)
+            .header_table_size(two::HEADER_TABLE)
+            .initial_stream_window_size(two::STREAM_WINDOW)
+            .initial_connection_window_size(two::CONNECTION_WINDOW)
+            .max_send_buf_size(two::MAX_SEND_BUFFER)
+            .max_pending_accept_reset_streams(two::MAX_TAKEN_BACK)
+            .max_local_error_reset_streams(two::MAX_RESET_BY_US)
+            .keep_alive_interval(two::PING_EVERY)
+            .keep_alive_timeout(two::PING_WITHIN)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
@@ -202,7 +231,10 @@ where
             }
         }
     };
-    if let Err(fault) = ended {
+    if doings.flooded() {
+        flooded.turned_away(TurnedAway::Frames);
+        tracing::debug!(%address, "connection closed: more HTTP/2 frames than any client has a use for");
+    } else if let Err(fault) = ended {
         tracing::debug!(%address, %fault, "connection ended early");
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod certificate;
 mod connection;
 mod crowd;
 mod explain;
+mod frames;
 mod listen;
 pub mod operators;
 mod patience;

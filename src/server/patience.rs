@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::frames::Frames;
+
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -53,12 +55,12 @@ pub(super) struct Doings {
     alarm: RefCell<Option<Pin<Box<Sleep>>>>,
     /// Bytes of a next head have come.
     head_begun: Cell<bool>,
-    /// One request at a time: heads are told from pauses. Not so in HTTP/2.
-    one_at_a_time: Cell<bool>,
     /// The bytes of the head, as they came.
     head: RefCell<Vec<u8>>,
     /// Who looked for more while a request was being answered, and has to look at the clock when it is over.
     waiting: RefCell<Option<Waker>>,
+    /// It sent more HTTP/2 frames than it may.
+    flooded: Cell<bool>,
 }
 
 impl fmt::Debug for Doings {
@@ -83,16 +85,15 @@ impl Doings {
             since: Cell::new(Some(Instant::now())),
             alarm: RefCell::default(),
             head_begun: Cell::new(false),
-            one_at_a_time: Cell::new(true),
             head: RefCell::default(),
             waiting: RefCell::default(),
+            flooded: Cell::new(false),
         })
     }
 
-    /// The connection speaks HTTP/2.
-    pub(super) fn multiplexed(&self) {
-        self.one_at_a_time.set(false);
-        self.head.borrow_mut().clear();
+    /// Whether the connection was closed because of the frames that it sent.
+    pub(super) fn flooded(&self) -> bool {
+        self.flooded.get()
     }
 
     /// A request's head is complete.
@@ -132,8 +133,9 @@ impl Doings {
         head.clear();
     }
 
+    /// Bytes came, in HTTP/1: heads are told from pauses.
     fn heard(&self, bytes: &[u8]) {
-        if self.busy.get() > 0 || !self.one_at_a_time.get() {
+        if self.busy.get() > 0 {
             return;
         }
         if !self.head_begun.replace(true) {
@@ -192,6 +194,8 @@ pub(super) struct Patient<T> {
     refuse: Option<Refuse>,
     /// What is left to write of such an answer.
     refusal: VecDeque<u8>,
+    /// In HTTP/2 only.
+    frames: Option<Frames>,
 }
 
 impl<T> fmt::Debug for Patient<T> {
@@ -216,6 +220,7 @@ impl<T> Patient<T> {
             lost: Duration::ZERO,
             refuse: None,
             refusal: VecDeque::new(),
+            frames: None,
         }
     }
 
@@ -223,6 +228,13 @@ impl<T> Patient<T> {
     #[must_use]
     pub(super) fn refusing(mut self, refuse: Refuse) -> Self {
         self.refuse = Some(refuse);
+        self
+    }
+
+    /// Speaks HTTP/2, whose frames are counted.
+    #[must_use]
+    pub(super) fn multiplexed(mut self, frames: Frames) -> Self {
+        self.frames = Some(frames);
         self
     }
 
@@ -290,6 +302,9 @@ impl<T> Patient<T> {
             self.lost += blocked.elapsed();
             self.writing = None;
         }
+        if let (Some(frames), Ok(written)) = (&mut self.frames, &result) {
+            frames.wrote(count(written));
+        }
         if !self.lost.is_zero()
             && let Ok(written) = &result
         {
@@ -321,7 +336,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Patient<T> {
             }
         }
         let came = buffer.filled().get(before..).unwrap_or_default();
-        if !came.is_empty() {
+        if let Some(frames) = &mut this.frames {
+            if frames.came(came).is_err() {
+                this.doings.flooded.set(true);
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        } else if !came.is_empty() {
             this.doings.heard(came);
         }
         Poll::Ready(Ok(()))

@@ -13,8 +13,10 @@ use crate::config::{
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
+use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
+use crate::edge::room::Room;
 use crate::edge::store::{Store, StoreFault};
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
@@ -257,6 +259,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
                 connect_timeout: upstream.connect_timeout,
                 timeout: upstream.timeout,
                 max_connections: usize::try_from(upstream.max_connections).unwrap_or(usize::MAX),
+                max_connections_per_user: upstream.max_connections_per_user,
                 tls: tls.clone(),
             };
             (Arc::new(Backend::new(rules, workers)), metrics.upstream(&upstream.name))
@@ -266,6 +269,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
     rules.refresh().await;
     let limits = &settings.limits;
     let shared = Shared {
+        room: Room::new(limits.held_bytes),
         rules: ArcSwap::new(rules),
         limits: Limits {
             header_bytes: usize::try_from(limits.header_bytes).unwrap_or(usize::MAX),
@@ -280,6 +284,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
+        locks: Locks::default(),
         revoked,
         metrics,
     };

@@ -466,3 +466,35 @@ fn what_is_revoked_is_each_gateways_own_beside_a_shared_store() {
     one.launch();
     assert_eq!(get(&one), 201);
 }
+
+/// A write is answered once more by whichever gateway is asked, from what the other has kept.
+fn an_answer_is_replayed_by_the_other_gateway(server: &impl Kind) {
+    let backend = created();
+    let policy = POLICY
+        .replace("on_duplicate: conflict", "on_duplicate: replay")
+        .replace("\nmodules:", "\nstore_keys: [../keys/store.key]\nmodules:");
+    let start = || {
+        let setup = Setup::new(&backend).policy(&policy);
+        let files = vec![("keys/store.key", "30313233343536373839616263646566".repeat(2))];
+        let state = server.url();
+        Setup { state, files, ..setup }.start()
+    };
+    let (one, two) = (start(), start());
+    assert_eq!(post(&one, "k0").status, 201);
+    for gateway in [&two, &one] {
+        let again = post(gateway, "k0");
+        assert_eq!((again.status, again.text()), (201, DONE.to_owned()));
+        assert_eq!(again.field("idempotency-replayed"), Some("true"));
+    }
+    assert_eq!(backend.count(), 1);
+}
+
+#[test]
+fn s1_8_an_answer_in_postgresql_is_replayed_by_the_other_gateway() {
+    an_answer_is_replayed_by_the_other_gateway(&Postgres::start());
+}
+
+#[test]
+fn s1_8_an_answer_in_redis_is_replayed_by_the_other_gateway() {
+    an_answer_is_replayed_by_the_other_gateway(&Redis::start());
+}

@@ -10,7 +10,7 @@ use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Secret, 
 use crate::identity::{Algorithm, ClaimNames};
 use crate::masking::coding::Coding;
 use crate::masking::{Charset, Delimiter, Dialect};
-use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId};
+use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId, VersionFrom};
 use http::Method;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -109,6 +109,7 @@ modules:
         methods: [POST]
         scope: ledger:sync
         idempotency: { required: true, transaction_id: /transaction_id, keep: 35d, on_duplicate: conflict }
+        concurrency: { if_match: required, version: { get: /api/ledger/state, pointer: /version_hash } }
   rates:
     prefix: /api/rates
     upstream: billing
@@ -135,6 +136,7 @@ allow_from: [127.0.0.0/8, 10.0.0.0/8]         # optional, for everyone
 /// Keys that the examples leave out.
 pub(super) const MORE_POLICY: &str = r#"
 version: 1
+store_keys: [keys/field.key]
 identity:
   issuers:
     - { issuer: a, audience: [x, y], public_key: keys/key.pem, algorithms: [ES256, EdDSA], claims: {} }
@@ -161,6 +163,10 @@ modules:
       - { methods: [POST, PUT], scope: x, jurisdiction: { fixed: A }, idempotency: { transaction_id: "header:X-Id" }, dry_run: { schema: schemas/sync.json, entries: /e, account: /a, amount: /m, currency: /c, currencies: [USD], total: "0", sign: any, max_entries: 7, balances: { get: /m/filtered, pointer: /b } } }
       - { methods: [OPTIONS], public: true }
       - { path: /judged, methods: [POST], scope: x, reads_body: true, when: 'body.kind == "a"', mode: enforce }
+      - { path: /kept, methods: [GET, PUT], scope: x, idempotency: { on_duplicate: replay }, concurrency: { if_match: required, wait: 2s, version: { header: ETag } } }
+      - { path: /kept/whole, methods: [PUT], scope: x, concurrency: { if_match: required, version: { get: /m/filtered } } }
+      - { path: /kept/at, methods: [PUT], scope: x, concurrency: { if_match: required, version: { get: /m/kept/state, pointer: /v } } }
+      - { path: /kept/state, methods: [GET], scope: x }
       - { path: /filtered, methods: [GET], scope: x, rows: { at: /list/*/rows, when: 'row.owner == caller.user' } }
   n:
     prefix: /
@@ -195,6 +201,8 @@ fn the_examples_load() {
       hint: no route, class or condition of this policy names a scope of it
     p.yaml:39:9: warning: the jurisdiction is read from the body, which `GET` requests have not
       hint: they are refused; give the route a `jurisdiction` of its own, such as `{ from: "query:county" }`
+    p.yaml:47:60: warning: no route takes `GET` of `/api/ledger/state`
+      hint: Tollgate reads the version there, and clients learn it from refusals only
     "#);
 }
 
@@ -225,6 +233,7 @@ fn what_a_gateway_file_leaves_out_has_a_value() {
     assert_eq!(upstream.connect_timeout, Duration::from_secs(2));
     assert_eq!(upstream.timeout, Duration::from_secs(30));
     assert_eq!(upstream.max_connections, 128);
+    assert_eq!(upstream.max_connections_per_user, None);
 }
 
 #[test]
@@ -238,6 +247,10 @@ fn a_gateway_file_is_typed() {
             "address: \"0.0.0.0:${PORT}\"\n  insecure_admin_exposed: true",
         )
         .replace("127.0.0.1:9000", "backend:9000")
+        .replace(
+            "max_connections: 128",
+            "max_connections: 128, max_connections_per_user: 32",
+        )
         .replace("connections: 10000", "connections: \"${PORT}\"")
         + "workers: 2\n";
     let (gateway, warnings) = gateway(&text).unwrap_or_else(|problems| panic!("{}", said(&problems)));
@@ -254,6 +267,7 @@ fn a_gateway_file_is_typed() {
     );
     assert_eq!(gateway.admin, Address::Tcp("0.0.0.0:9000".parse().unwrap()));
     assert_eq!(gateway.limits.connections, 9000);
+    assert_eq!(gateway.upstreams[0].max_connections_per_user, Some(32));
     assert_eq!(gateway.workers, Some(2));
     assert!(gateway.listen[0].tls.as_ref().unwrap().client_ca.is_some());
 }
@@ -275,7 +289,7 @@ fn a_policy_is_typed() {
         (&codings[..], &[][..])
     );
     assert_eq!(modules[1].unmaskable.pass, ["application/pdf"]);
-    assert_eq!(modules[0].origin.line, 16);
+    assert_eq!(modules[0].origin.line, 17);
     assert_eq!(modules[0].dialect, Dialect::default());
     assert_eq!(
         modules[1].dialect,
@@ -313,8 +327,29 @@ fn a_policy_is_typed() {
     assert!(judged.reads_body && when.condition.reads_body() && when.origin.line > 1);
     assert_eq!(when.condition.source(), "body.kind == \"a\"");
     assert!(judged.rows.is_none());
-    let rows = modules[0].routes[3].rows.as_ref().unwrap();
-    assert!(rows.condition.reads_row() && rows.origin.line == when.origin.line + 1);
+    let kept = &modules[0].routes[3];
+    assert!(kept.idempotency.as_ref().unwrap().replay.is_some());
+    let concurrency = kept.concurrency.as_ref().unwrap();
+    assert_eq!(concurrency.wait, Duration::from_secs(2));
+    let version = |at: usize| {
+        modules[0].routes[at]
+            .concurrency
+            .as_ref()
+            .unwrap()
+            .version
+            .as_ref()
+            .unwrap()
+    };
+    assert!(matches!(&version(3).from, VersionFrom::Header(name) if name == "etag") && version(3).get.is_none());
+    assert!(matches!(version(4).from, VersionFrom::Body(_)));
+    assert_eq!(version(5).from, VersionFrom::Pointer("/v".into()));
+    assert_eq!(version(5).get.as_deref(), Some("/m/kept/state"));
+    assert_eq!(
+        modules[0].routes[5].concurrency.as_ref().unwrap().wait,
+        Duration::from_secs(5)
+    );
+    let rows = modules[0].routes[7].rows.as_ref().unwrap();
+    assert!(rows.condition.reads_row() && rows.origin.line == when.origin.line + 5);
     assert_eq!(rows.at.to_string(), "/list/*/rows");
     assert_eq!(
         loaded

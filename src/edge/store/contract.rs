@@ -10,6 +10,7 @@ use super::shared::{Question, Server};
 use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, ruled, wait};
 use super::*;
 use crate::config::Host;
+use crate::ledger::MAX_SEALED_ANSWER;
 
 #[path = "../../../tests/servers/mod.rs"]
 #[allow(unreachable_pub, dead_code, unused_imports)]
@@ -110,7 +111,7 @@ impl Subject {
 
 type Case = (&'static str, fn(&Subject));
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     ("a key is granted once and remembered as long as asked", |subject| {
         let first = subject.granted(1, NOW);
         assert_eq!(subject.refused(1, NOW), Verdict::InProgress);
@@ -203,6 +204,39 @@ const CASES: [Case; 6] = [
             Ok(Page::default())
         );
         drop(claim);
+    }),
+    ("an answer is kept with its outcome, and no longer", |subject| {
+        let sealed: Arc<[u8]> = Arc::from([0, 13, 10, 255]);
+        let first = subject.granted(1, NOW);
+        wait(first.complete_with(201, Some("t".into()), Some(Arc::clone(&sealed)), NOW)).unwrap();
+        let kept = |verdict| match verdict {
+            Verdict::Duplicate { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(kept(subject.refused(1, NOW)), Some(Arc::clone(&sealed)));
+        let shown = wait(subject.store.show(key(1))).unwrap().unwrap();
+        assert_eq!(shown.answer_bytes(), sealed.len());
+        let listed = wait(subject.store.list(Filter::Of(Kind::Done), None, NOW)).unwrap();
+        assert_eq!(listed.records.len(), 1);
+        assert_eq!(
+            listed.records[0].1,
+            shown.without_answer(),
+            "who lists reads no answers"
+        );
+        subject.complete(subject.granted(1, NOW + 100), "t2", NOW + 100);
+        assert_eq!(kept(subject.refused(1, NOW + 100)), None);
+        let large: Arc<[u8]> = vec![1; MAX_SEALED_ANSWER + 1].into();
+        wait(
+            subject
+                .granted(2, NOW + 100)
+                .complete_with(201, None, Some(large), NOW + 100),
+        )
+        .unwrap();
+        assert_eq!(
+            kept(subject.refused(2, NOW + 100)),
+            None,
+            "an answer that is too large is left out"
+        );
     }),
     ("one of 32 who ask at once gets the key", |subject| {
         let barrier = Barrier::new(32);
@@ -402,6 +436,7 @@ async fn leases<S: Server>(make: impl Fn(&Arc<AtomicI64>) -> S) {
             Settlement::Complete {
                 status: 201,
                 transaction_id: Some("t".into()),
+                answer: None,
                 now: 0,
             }
         };

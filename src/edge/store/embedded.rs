@@ -37,7 +37,13 @@ pub const MAX_LISTED: usize = 256;
 /// Most records that are looked at for one page: what the writer does in some milliseconds, for payments wait meanwhile.
 pub const MAX_SCANNED: usize = 4096;
 
-/// Most keys on disk, about 6 GB; one more is [`StoreFault::Full`].
+/// Most bytes of answers that are passed over for one page.
+pub const MAX_SCANNED_BYTES: usize = 4 << 20;
+
+/// Most bytes of answers on disk. An answer beyond is not kept; its outcome is.
+pub const MAX_ANSWER_BYTES: u64 = 4 << 30;
+
+/// Most keys on disk, about 6 GB without answers; one more is [`StoreFault::Full`].
 pub const MAX_KEYS: u64 = 10_000_000;
 
 /// What the writer is asked.
@@ -78,6 +84,7 @@ pub(super) enum Settlement {
     Complete {
         status: u16,
         transaction_id: Option<Box<str>>,
+        answer: Option<Arc<[u8]>>,
         now: u64,
     },
     Release,
@@ -152,9 +159,11 @@ pub(super) struct Embedded {
     latest: Latest,
     keys: u64,
     unknown: u64,
+    answer_bytes: u64,
     max_keys: u64,
     /// Opened again in the life of the program, so that reservations from before are about.
     resumed: bool,
+    max_answer_bytes: u64,
     /// Held as long as the database; absent when there is no folder.
     _lock: Option<File>,
 }
@@ -175,14 +184,21 @@ impl Embedded {
 
     /// Takes a database in, after a look at every record.
     pub(super) fn verify(database: Database, lock: Option<File>) -> Result<Self, StoreFault> {
-        let file::Adopted { latest, keys, unknown } = file::adopt(&database)?;
+        let file::Adopted {
+            latest,
+            keys,
+            unknown,
+            answer_bytes,
+        } = file::adopt(&database)?;
         Ok(Self {
             database,
             latest,
             keys,
             unknown,
+            answer_bytes,
             max_keys: MAX_KEYS,
             resumed: false,
+            max_answer_bytes: MAX_ANSWER_BYTES,
             _lock: lock,
         })
     }
@@ -196,6 +212,12 @@ impl Embedded {
     #[cfg(test)]
     pub(super) const fn limit_keys(mut self, max_keys: u64) -> Self {
         self.max_keys = max_keys;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) const fn limit_answers(mut self, max_answer_bytes: u64) -> Self {
+        self.max_answer_bytes = max_answer_bytes;
         self
     }
 
@@ -225,6 +247,7 @@ impl Embedded {
             work.remember_latest(self.latest)?;
         }
         let (latest, keys, unknown) = (work.latest, work.keys()?, work.unknown);
+        let answer_bytes = work.answer_bytes;
         drop(work);
         if committed {
             write.commit()?;
@@ -232,6 +255,7 @@ impl Embedded {
             write.abort()?;
         }
         (self.latest, self.keys, self.unknown) = (latest, keys, unknown);
+        self.answer_bytes = answer_bytes;
         Ok(Batch { answers, committed })
     }
 }
@@ -245,8 +269,10 @@ struct Work<'t> {
     facts: Table<'t, &'static str, u64>,
     latest: Latest,
     unknown: u64,
+    answer_bytes: u64,
     max_keys: u64,
     resumed: bool,
+    max_answer_bytes: u64,
     changed: bool,
 }
 
@@ -260,8 +286,10 @@ impl<'t> Work<'t> {
             facts: write.open_table(FACTS)?,
             latest: engine.latest,
             unknown: engine.unknown,
+            answer_bytes: engine.answer_bytes,
             max_keys: engine.max_keys,
             resumed: engine.resumed,
+            max_answer_bytes: engine.max_answer_bytes,
             changed: false,
         })
     }
@@ -330,13 +358,21 @@ impl<'t> Work<'t> {
             Settlement::Complete {
                 status,
                 transaction_id,
+                answer,
                 now,
-            } => reserved.complete(status, transaction_id, now, self.latest),
+            } => {
+                let change = reserved.complete(status, transaction_id, now, self.latest);
+                change.keeping(answer.filter(|answer| self.has_room_for(answer)))
+            }
             Settlement::Release => reserved.release(),
             Settlement::Unknown { now } => reserved.unknown(now),
         };
         self.apply(&key, existing.as_ref(), change)?;
         Ok(Answer::Settled)
+    }
+
+    fn has_room_for(&self, answer: &[u8]) -> bool {
+        self.answer_bytes.saturating_add(answer.len() as u64) <= self.max_answer_bytes
     }
 
     /// Removes what has expired, oldest first.
@@ -384,6 +420,7 @@ impl<'t> Work<'t> {
         }
         let Change::Write(record) = change else { return Ok(()) };
         self.unknown += u64::from(is_unknown(&record));
+        self.answer_bytes += record.answer_bytes() as u64;
         if record.is_done() {
             self.records.insert(key.as_bytes(), record.encode().as_slice())?;
             self.deadlines
@@ -396,6 +433,7 @@ impl<'t> Work<'t> {
 
     fn remove(&mut self, key: &RecordKey, existing: &Record) -> Result<(), StoreFault> {
         self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+        self.answer_bytes = self.answer_bytes.saturating_sub(existing.answer_bytes() as u64);
         let was_there = if existing.is_done() {
             let deadline = file::deadline(existing.deadline(), key.as_bytes());
             self.deadlines.remove(&deadline)?.is_some() && self.records.remove(key.as_bytes())?.is_some()

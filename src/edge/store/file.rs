@@ -37,8 +37,8 @@ const LOCK: &str = "lock";
 const MARK: &[u8] =
     b"There is a store in this folder. Without keys.redb, put a backup there, or remove the folder to begin anew.\n";
 
-/// The layout of the tables and records. 1: records without owners; 2: what is open among what is finished. Both are still
-/// read.
+/// The layout of the tables and records. 1: records without owners; 2: records without answers, and what is open among what
+/// is finished. Both are still read.
 const FORMAT_KNOWN: u64 = 3;
 
 /// The newest layout in which what is open is among what is finished.
@@ -192,6 +192,8 @@ pub(super) struct Adopted {
     pub(super) keys: u64,
     /// How many of their outcomes are unknown.
     pub(super) unknown: u64,
+    /// How many bytes of answers are kept.
+    pub(super) answer_bytes: u64,
 }
 
 /// Verifies the format and every record of a database, and turns what ran into what is unknown.
@@ -204,6 +206,7 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     let write = begin(database)?;
     // Before any other table is touched: a newer version may have other ones.
     let (format, latest) = read_facts(&write)?;
+    let mut answer_bytes = 0;
     let (keys, unknown, orphans) = {
         let mut records = write.open_table(RECORDS)?;
         let mut deadlines = write.open_table(DEADLINES)?;
@@ -214,6 +217,7 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
             if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
                 return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
             }
+            answer_bytes += record.answer_bytes() as u64;
             if !record.is_done() {
                 if format > FORMAT_MIXED {
                     return Err(StoreFault::Corrupt(format!("record {key} is not finished")));
@@ -253,7 +257,12 @@ fn take_over(database: &Database) -> Result<Adopted, StoreFault> {
     } else {
         write.commit()?;
     }
-    Ok(Adopted { latest, keys, unknown })
+    Ok(Adopted {
+        latest,
+        keys,
+        unknown,
+        answer_bytes,
+    })
 }
 
 /// A record and its key.

@@ -5,7 +5,7 @@
 use redb::{Range, ReadableTable};
 
 use super::StoreFault;
-use super::embedded::{MAX_LISTED, MAX_SCANNED, damaged};
+use super::embedded::{MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, damaged};
 use crate::ledger::{Record, RecordKey, State};
 
 /// What became of a request, without the particulars.
@@ -33,7 +33,7 @@ pub enum Filter {
 /// Some records in the order of their names, and where to go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// At most [`MAX_LISTED`]; possibly none although there are more.
+    /// At most [`MAX_LISTED`], without the answers; possibly none although there are more.
     pub records: Vec<(RecordKey, Record)>,
     /// After which record the next page begins; none when this was the last.
     pub next: Option<RecordKey>,
@@ -85,6 +85,7 @@ pub(super) fn page(
         after,
         now,
         seen: 0,
+        bytes: 0,
         page: Page::default(),
     };
     let mut open = open.range::<&[u8; 32]>(&first..)?;
@@ -132,6 +133,7 @@ struct Sheet<'f> {
     after: Option<RecordKey>,
     now: u64,
     seen: usize,
+    bytes: usize,
     page: Page,
 }
 
@@ -139,11 +141,12 @@ impl Sheet<'_> {
     /// Looks at a record; true when the page ends with it.
     fn is_full_with(&mut self, key: RecordKey, record: Record) -> bool {
         self.seen += 1;
+        self.bytes += record.answer_bytes();
         // What has expired counts as absent, swept or not.
         if self.after != Some(key) && !record.is_expired(self.now) && self.filter.takes(&record) {
-            self.page.records.push((key, record));
+            self.page.records.push((key, record.without_answer()));
         }
-        let full = self.seen >= MAX_SCANNED || self.page.records.len() >= MAX_LISTED;
+        let full = self.seen >= MAX_SCANNED || self.bytes >= MAX_SCANNED_BYTES || self.page.records.len() >= MAX_LISTED;
         self.page.next = full.then_some(key);
         full
     }

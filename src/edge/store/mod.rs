@@ -49,7 +49,7 @@ use queue::{Parcel, Queue};
 use shared::Clock;
 use writer::Reopen;
 
-pub use embedded::{MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP};
+pub use embedded::{MAX_ANSWER_BYTES, MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_SWEEP};
 pub use faults::StoreFault;
 pub use file::BACKUP;
 pub use listing::{Filter, Kind, Page};
@@ -331,6 +331,12 @@ impl Reservation {
         self.shared.queue.is_held()
     }
 
+    /// Which request it is for; none once it is settled.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&Fingerprint> {
+        self.reserved.as_ref().map(Reserved::fingerprint)
+    }
+
     /// The backend gave a whole answer, of any status. Answer the client only after this has returned.
     ///
     /// An id longer than [`crate::ledger::MAX_TRANSACTION_ID`] is left out.
@@ -339,9 +345,25 @@ impl Reservation {
     /// The outcome is not known to be on disk; the key is found unknown, or finished, when the store is opened again. With
     /// [`StoreFault::NoRoom`] it is written as soon as there is room, unless the program ends before.
     pub async fn complete(self, status: u16, transaction_id: Option<Box<str>>, now: u64) -> Result<(), StoreFault> {
+        self.complete_with(status, transaction_id, None, now).await
+    }
+
+    /// The same, and what is kept of the answer: sealed, in the same step. A store that has no room for it, or an answer
+    /// longer than [`crate::ledger::MAX_SEALED_ANSWER`], keeps the outcome without it.
+    ///
+    /// # Errors
+    /// As [`Reservation::complete`].
+    pub async fn complete_with(
+        self,
+        status: u16,
+        transaction_id: Option<Box<str>>,
+        answer: Option<Arc<[u8]>>,
+        now: u64,
+    ) -> Result<(), StoreFault> {
         let settlement = Settlement::Complete {
             status,
             transaction_id,
+            answer,
             now,
         };
         self.settle(settlement).await

@@ -52,6 +52,7 @@ pub(super) fn duplicate(id: &str, completed_at: u64) -> Verdict {
         status: Some(201),
         transaction_id: Some(id.into()),
         completed_at,
+        answer: None,
     }
 }
 
@@ -99,6 +100,7 @@ fn finish(engine: &mut Embedded, keys: std::ops::Range<usize>, now: u64) {
             settlement: Settlement::Complete {
                 status: 201,
                 transaction_id: None,
+                answer: None,
                 now,
             },
         },
@@ -504,4 +506,55 @@ fn a_copy_is_a_store_as_of_one_commit() {
     std::fs::create_dir(folder.path().join(BACKUP)).unwrap();
     assert!(matches!(wait(store.back_up()), Err(StoreFault::Io(_))));
     assert!(store.is_healthy(), "a copy that fails is nobody else's trouble");
+}
+
+#[test]
+fn an_answer_is_kept_with_its_outcome_and_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let sealed: Arc<[u8]> = vec![7; 4000].into();
+    let first = granted(&store, 1, NOW);
+    wait(first.complete_with(201, Some("t1".into()), Some(Arc::clone(&sealed)), NOW)).unwrap();
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    let kept = |verdict| match verdict {
+        Verdict::Duplicate { answer, .. } => answer,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(kept(refused(&store, 1, NOW)), Some(Arc::clone(&sealed)));
+    let page = wait(store.list(Filter::Of(Kind::Done), None, NOW)).unwrap();
+    assert_eq!(page.records[0].1.answer_bytes(), 0, "operators see no answers");
+    let again = granted(&store, 1, NOW + KEEP.as_secs());
+    let too_large = vec![7; crate::ledger::MAX_SEALED_ANSWER + 1].into();
+    wait(again.complete_with(201, None, Some(too_large), NOW)).unwrap();
+    assert_eq!(kept(refused(&store, 1, NOW)), None);
+}
+
+#[test]
+fn answers_beyond_their_room_are_not_kept_but_their_outcomes_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let engine = Embedded::open(folder.path()).unwrap().limit_answers(250);
+        started(engine, Queue::default())
+    };
+    let answers = |store: &Store, keys: std::ops::Range<usize>, now| -> Vec<bool> {
+        let kept = |of| matches!(refused(store, of, now), Verdict::Duplicate { answer: Some(_), .. });
+        keys.map(kept).collect()
+    };
+    let store = open();
+    for of in 1..4 {
+        let reservation = granted(&store, of, NOW);
+        wait(reservation.complete_with(201, None, Some(vec![7; 100].into()), NOW)).unwrap();
+    }
+    assert_eq!(answers(&store, 1..4, NOW), [true, true, false]);
+    drop(store);
+    // What is on disk counts after a start, too, and what is swept makes room.
+    let store = open();
+    let later = NOW + KEEP.as_secs();
+    let fourth = granted(&store, 4, NOW);
+    wait(fourth.complete_with(201, None, Some(vec![7; 100].into()), NOW)).unwrap();
+    assert_eq!(answers(&store, 4..5, NOW), [false]);
+    let fifth = granted(&store, 5, later);
+    wait(fifth.complete_with(201, None, Some(vec![7; 200].into()), later)).unwrap();
+    assert_eq!(answers(&store, 5..6, later), [true]);
 }

@@ -21,6 +21,7 @@ use super::normalize::read_target;
 use super::pages::preflight;
 use super::refusal::{Refusal, status};
 use super::rehearse;
+use super::versions;
 use crate::call::certificate::Certificate;
 use crate::call::{Call, headers};
 use crate::identity::{self, IssuerRules};
@@ -180,7 +181,11 @@ fn walk<'r>(
     }
     valid(&call, &permit, &request.body, steps)?;
     let found = key(&call, &permit).inspect_err(|refusal| steps.refused("idempotency", refusal))?;
+    let version = versions::asked(&call, &permit).inspect_err(|refusal| steps.refused("version", refusal))?;
     steps.allowed(&permit, found.map(|(rules, _)| rules));
+    if let Some((rules, _)) = version {
+        steps.version(rules);
+    }
     let mask = permit.mask(&call, caller.as_ref(), now);
     Ok(Some((Outcome::Allowed, permit, mask)))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::super::refusal::Refusal;
 use crate::identity::Caller;
 use crate::ledger::schema::Fault;
-use crate::policy::parts::{DryRun, Idempotency, Origin};
+use crate::policy::parts::{Concurrency, DryRun, Idempotency, Origin};
 use crate::policy::{Authority, ClassView, Denial, Permit, Place, Policy, Step, Trace, Why};
 use crate::reason::Reason;
 
@@ -98,6 +98,7 @@ impl<'p> Steps<'p> {
             (None, Reason::UnsupportedMethod) => "no route can have this method".into(),
             (None, Reason::DryRunUnsupported) => "the route has no dry run".into(),
             (None, Reason::IdempotencyKeyMissing) => "the route needs an X-Idempotency-Key, and there is none".into(),
+            (None, Reason::PreconditionRequired) => "the route needs an If-Match, and there is none".into(),
             (None, reason) => reason.code().into(),
         };
         let origin = self.route.clone();
@@ -191,10 +192,31 @@ impl<'p> Steps<'p> {
         }
         if let Some(rules) = key {
             let days = rules.keep.as_secs() / (24 * 60 * 60);
-            let text = format!("the X-Idempotency-Key is there; it is kept {days} days");
+            let again = if rules.replay.is_some() {
+                ", and the answer with it"
+            } else {
+                ""
+            };
+            let text = format!("the X-Idempotency-Key is there; it is kept {days} days{again}");
             let origin = self.route.clone();
             self.line_at(true, "idempotency", text, origin.as_ref());
         }
+    }
+
+    /// The write says which version it was made for.
+    pub(super) fn version(&mut self, rules: &Concurrency) {
+        let text = match &rules.version {
+            None => "the backend compares the version in If-Match with its own".to_owned(),
+            Some(rule) => {
+                let place = rule
+                    .get
+                    .as_ref()
+                    .map_or("its own path".to_owned(), |path| format!("`{path}`"));
+                format!("the version in If-Match is compared with that at {place}")
+            }
+        };
+        let origin = self.route.clone();
+        self.line_at(true, "version", text, origin.as_ref());
     }
 
     /// What would have to change.

@@ -121,6 +121,7 @@ fn top(old: &Policy, new: &Policy, changes: &mut Vec<Change>) {
         modules: _,
         classes: _,
         closed: _,
+        versions: _,
         forward_as,
         allow_from,
         cors,

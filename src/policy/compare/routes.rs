@@ -10,7 +10,7 @@ use crate::call::Call;
 use crate::masking::Dialect;
 use crate::policy::evaluate::{route, takes};
 use crate::policy::matrix::{Access, Sight, access, conditions, jurisdiction, sight, source_of};
-use crate::policy::parts::{DryRun, Idempotency, Jurisdiction, Module, Route, Unmaskable};
+use crate::policy::parts::{Concurrency, DryRun, Idempotency, Jurisdiction, Module, Route, Unmaskable};
 use crate::policy::{CompiledModule, CompiledRole, Need, Policy, RouteFacts};
 
 /// The rule that one policy has for a path and a method.
@@ -168,6 +168,7 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
         public,
         jurisdiction: _,
         idempotency,
+        concurrency,
         dry_run,
         // As `conditions` has them; a body is read for them alone.
         when: _,
@@ -207,6 +208,9 @@ fn what_else(before: &Rule<'_>, after: &Rule<'_>, roles: &[&Arc<str>], changes: 
             Effect::Widens
         };
         changes.push(asks(effect, "its condition is another".into()));
+    }
+    for (effect, text) in versions(before.route.concurrency.as_ref(), concurrency.as_ref()) {
+        changes.push(asks(effect, text));
     }
     for (effect, text) in keys(before.route.idempotency.as_ref(), idempotency.as_ref()) {
         changes.push(asks(effect, text));
@@ -334,6 +338,33 @@ fn bodies(before: Option<&DryRun>, after: Option<&DryRun>) -> Vec<(Effect, Strin
     found
 }
 
+/// How writes are kept from undoing each other.
+fn versions(before: Option<&Concurrency>, after: Option<&Concurrency>) -> Vec<(Effect, String)> {
+    let (before, after) = match (before, after) {
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => return vec![(Effect::Narrows, "needs an If-Match".into())],
+        (Some(_), None) => return vec![(Effect::Widens, "needs no If-Match any more".into())],
+        (Some(before), Some(after)) => (before, after),
+    };
+    let Concurrency { version, wait } = after;
+    let mut found = Vec::new();
+    match (&before.version, version) {
+        (None, Some(_)) => found.push((Effect::Narrows, "compares versions itself".into())),
+        (Some(_), None) => found.push((Effect::Widens, "leaves it to the backend to compare versions".into())),
+        (Some(before), Some(after)) if before != after => {
+            found.push((Effect::Widens, "takes another version of the resource".into()));
+        }
+        _ => {}
+    }
+    if before.wait != *wait {
+        found.push((
+            Effect::Neutral,
+            "waits otherwise for writes to the same resource".into(),
+        ));
+    }
+    found
+}
+
 /// How writes are kept from happening twice.
 fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effect, String)> {
     let mut found = Vec::new();
@@ -348,6 +379,7 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
         transaction_id,
         keep,
         wait,
+        replay,
     } = after;
     match (before.required, required) {
         (false, true) => found.push((Effect::Narrows, "needs an idempotency key".into())),
@@ -365,6 +397,15 @@ fn keys(before: Option<&Idempotency>, after: Option<&Idempotency>) -> Vec<(Effec
             Effect::Neutral,
             "waits otherwise for a first request that still runs".into(),
         ));
+    }
+    match (&before.replay, replay) {
+        // Whoever gets the answer again is the one who got it first, and sees of it what they may see now.
+        (None, Some(_)) => found.push((Effect::Neutral, "gives a repeated write its first answer again".into())),
+        (Some(_), None) => found.push((Effect::Neutral, "gives no first answer again".into())),
+        (Some(before), Some(after)) if before != after => {
+            found.push((Effect::Neutral, "seals kept answers with other keys".into()));
+        }
+        _ => {}
     }
     if before.transaction_id != *transaction_id {
         found.push((

@@ -303,6 +303,27 @@ const EDITS: &[(&str, &[Edit])] = &[
         )],
     ),
     (
+        "a first answer that is given again",
+        &[
+            ("on_duplicate: conflict", "on_duplicate: replay"),
+            ("modules:\n  accounts:", "store_keys: [k1.key]\nmodules:\n  accounts:"),
+        ],
+    ),
+    (
+        "a version that the backend compares",
+        &[(
+            "        idempotency: {",
+            "        concurrency: { if_match: required }\n        idempotency: {",
+        )],
+    ),
+    (
+        "a version that is compared here",
+        &[(
+            "        idempotency: {",
+            "        concurrency: { if_match: required, version: { get: /api/payments/archive, header: ETag } }\n        idempotency: {",
+        )],
+    ),
+    (
         "a wait for the first request",
         &[("on_duplicate: conflict }", "on_duplicate: conflict, wait: 2s }")],
     ),

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// The proof that a request may be forwarded. Made by [`evaluate()`](super::evaluate()) only.
 #[derive(Debug)]
 pub struct Permit {
-    pub(super) policy: Arc<Policy>,
+    pub(in crate::policy) policy: Arc<Policy>,
     pub(super) place: Place,
     pub(super) actions: Actions,
     /// The denial that did not hold because the route is in shadow mode.
@@ -31,6 +31,7 @@ static NO_ROUTE: LazyLock<Route> = LazyLock::new(|| Route {
     when: None,
     reads_body: false,
     idempotency: None,
+    concurrency: None,
     dry_run: None,
     mode: None,
     rows: None,
@@ -76,7 +77,7 @@ impl Permit {
         self.policy.module(self.place)
     }
 
-    pub(super) fn facts(&self) -> Option<&RouteFacts> {
+    pub(in crate::policy) fn facts(&self) -> Option<&RouteFacts> {
         self.compiled()?.route_facts.get(usize::from(self.place.route?))
     }
 

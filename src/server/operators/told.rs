@@ -39,6 +39,7 @@ pub(super) fn record(key: &RecordKey, record: &Record, now: u64) -> Value {
             transaction_id,
             completed_at,
             keep_until,
+            ..
         } => json!({
             "since": time(*completed_at),
             "age_seconds": now.saturating_sub(*completed_at),

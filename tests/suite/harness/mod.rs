@@ -5,6 +5,7 @@
 
 mod backend;
 mod client;
+pub mod frames;
 mod pki;
 mod policy;
 mod room;
@@ -60,6 +61,10 @@ pub struct Setup {
     pub backend: u16,
     /// How long the backend may take.
     pub timeout: &'static str,
+    /// More keys of the backend, each with a comma before it.
+    pub upstream: &'static str,
+    /// What the program logs, as `RUST_LOG` says it; as it does by itself if empty.
+    pub log: &'static str,
     /// Names and contents of more files.
     pub files: Vec<(&'static str, String)>,
     /// Folders that are small disks of their own, each with its size as `mount` takes it.
@@ -78,6 +83,8 @@ impl Setup {
             audit: None,
             backend: backend.port(),
             timeout: "5s",
+            upstream: "",
+            log: "",
             files: Vec::new(),
             disks: &[],
         }
@@ -110,6 +117,8 @@ impl Setup {
             audit,
             backend,
             timeout,
+            upstream,
+            log,
             files,
             disks,
         } = self;
@@ -126,7 +135,7 @@ impl Setup {
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
                  state: {state}\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
-                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64 }}\n{extra}\n"
+                 \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64{upstream} }}\n{extra}\n"
             ),
         );
         let mut gateway = Gateway {
@@ -134,6 +143,7 @@ impl Setup {
             folder,
             port,
             admin,
+            level: log,
             child: None,
         };
         gateway.launch();
@@ -148,6 +158,8 @@ pub struct Gateway {
     pub room: Option<Room>,
     pub port: u16,
     pub admin: u16,
+    /// `RUST_LOG`, if not empty.
+    level: &'static str,
     child: Option<Child>,
 }
 
@@ -178,6 +190,7 @@ impl Gateway {
         let child = command
             .args(["serve", "--config"])
             .arg(self.path("tollgate.yaml"))
+            .envs((!self.level.is_empty()).then_some(("RUST_LOG", self.level)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -218,6 +231,13 @@ impl Gateway {
 
     pub fn pid(&self) -> u32 {
         self.child.as_ref().unwrap().id()
+    }
+
+    /// Memory that the program holds, in bytes.
+    pub fn memory(&self) -> u64 {
+        let pages = fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        let resident: u64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+        resident * 4096
     }
 
     /// A caller's token, good for a quarter of an hour.

@@ -22,7 +22,7 @@ CREATE TABLE tollgate.holders (
 
 -- state: 1 running, 2 done, 3 unknown. `since`: when it was reserved, was done, became unknown. `keep`: for how many
 -- seconds it is remembered once it is done. Holder and turn: who runs it, or wrote its outcome; none once an operator
--- has settled it.
+-- has settled it. Answer: sealed by the gateway, for whoever sends the request again.
 CREATE TABLE tollgate.keys (
     record         bytea    PRIMARY KEY CHECK (octet_length(record) = 32),
     fingerprint    bytea    NOT NULL CHECK (octet_length(fingerprint) = 32),
@@ -38,7 +38,8 @@ CREATE TABLE tollgate.keys (
     of_user        text,
     module         text,
     route          text,
-    client_key     text
+    client_key     text,
+    answer         bytea
 );
 CREATE INDEX keys_done      ON tollgate.keys (keep_until) WHERE state = 2;
 CREATE INDEX keys_running   ON tollgate.keys (holder) WHERE state = 1;

@@ -8,16 +8,19 @@ mod statements;
 
 use futures_util::future::{join_all, join3};
 use std::cell::Cell;
+use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::StoreFault;
-use super::embedded::{Answer, MAX_KEYS, MAX_LISTED, MAX_SWEEP, Request, Settlement};
+use super::embedded::{Answer, MAX_ANSWER_BYTES, MAX_KEYS, MAX_LISTED, MAX_SWEEP, Request, Settlement};
 use super::listing::{Filter, Kind, Page};
 use super::shared::{Beat, Clock, Holder, MAX_KEEP, MAX_ROUNDS, Question, Server, host};
 use crate::config::SharedStore;
-use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge};
+use crate::ledger::{
+    Fingerprint, MAX_SEALED_ANSWER, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
+};
 use link::Link;
 
 /// How often a question is asked again whose answer was overtaken by another gateway's.
@@ -32,6 +35,8 @@ pub(super) struct Postgres {
     latest: Cell<i64>,
     /// How many keys there are, about.
     keys: Cell<u64>,
+    /// How large the tables are, about.
+    bytes: Cell<u64>,
     max_keys: u64,
 }
 
@@ -45,8 +50,14 @@ impl Postgres {
             clock,
             latest: Cell::new(0),
             keys: Cell::new(0),
+            bytes: Cell::new(0),
             max_keys: MAX_KEYS,
         })
+    }
+
+    /// An answer beyond is not kept; its outcome is.
+    fn has_room_for(&self, answer: &[u8]) -> bool {
+        answer.len() <= MAX_SEALED_ANSWER && self.bytes.get() < MAX_ANSWER_BYTES
     }
 
     fn holder(&self) -> &[u8] {
@@ -138,14 +149,27 @@ impl Postgres {
         let statements = &link.statements;
         match settlement {
             Settlement::Complete {
-                status, transaction_id, ..
+                status,
+                transaction_id,
+                answer,
+                ..
             } => {
+                let answer = answer.as_deref().filter(|answer| self.has_room_for(answer));
                 let status = small(status.clamp(&100, &999));
                 let id = transaction_id
                     .as_deref()
                     .filter(|id| id.len() <= crate::ledger::MAX_TRANSACTION_ID)
                     .map(text);
-                let values: Values<'_> = &[&now, &key, &self.holder(), &turn, &status, &id, &self.latest.get()];
+                let values: Values<'_> = &[
+                    &now,
+                    &key,
+                    &self.holder(),
+                    &turn,
+                    &status,
+                    &id,
+                    &self.latest.get(),
+                    &answer,
+                ];
                 if link.count(&statements.complete, values).await? == 0 {
                     return Err(StoreFault::Overtaken);
                 }
@@ -330,6 +354,7 @@ impl Server for Postgres {
             bytes: figure("bytes")?,
         };
         self.keys.set(beat.keys);
+        self.bytes.set(beat.bytes);
         Ok(beat)
     }
 
@@ -361,6 +386,7 @@ fn record(row: &Row) -> Result<Record, StoreFault> {
                 status: status.map(u16::try_from).transpose().map_err(|_| damaged("a status"))?,
                 transaction_id: id.map(Box::from),
                 completed_at: since,
+                answer: column::<Option<&[u8]>>(row, "answer")?.map(Arc::from),
                 keep_until: until.map_or(Err(damaged("an end")), unsigned)?,
             }
         }
@@ -368,7 +394,7 @@ fn record(row: &Row) -> Result<Record, StoreFault> {
     };
     Ok(Record {
         fingerprint: Fingerprint::from_bytes(fingerprint),
-        owner: owner(row)?.map(std::sync::Arc::new),
+        owner: owner(row)?.map(Arc::new),
         state,
     })
 }

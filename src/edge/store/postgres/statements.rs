@@ -19,6 +19,14 @@ macro_rules! now_ms {
     };
 }
 
+/// All of a record but its answer.
+macro_rules! listed {
+    () => {
+        "record, fingerprint, state, since, keep, keep_until, status, transaction_id, issuer, of_user, module, route, client_key,
+            NULL::bytea AS answer"
+    };
+}
+
 macro_rules! statements {
     ($($(#[doc = $about:literal])+ $name:ident = $text:expr;)+) => {
         /// All of them.
@@ -48,7 +56,7 @@ statements! {
                 route, client_key)
             SELECT $2, $3, 1, instant, $4, $5, $6, $7, $8, $9, $10, $11 FROM clock
             ON CONFLICT (record) DO UPDATE SET fingerprint = excluded.fingerprint, state = 1, since = excluded.since,
-                keep = excluded.keep, keep_until = NULL, status = NULL, transaction_id = NULL, holder = excluded.holder,
+                keep = excluded.keep, keep_until = NULL, status = NULL, transaction_id = NULL, answer = NULL, holder = excluded.holder,
                 turn = excluded.turn, issuer = excluded.issuer, of_user = excluded.of_user, module = excluded.module,
                 route = excluded.route, client_key = excluded.client_key
             WHERE stands.state = 2 AND stands.keep_until <= excluded.since
@@ -59,7 +67,7 @@ statements! {
     );
     /// The outcome, while nobody else has said anything; again, when it is not known whether that was heard.
     complete = concat!(
-        "UPDATE tollgate.keys SET state = 2, status = $5, transaction_id = $6, since = ", now!(), ",
+        "UPDATE tollgate.keys SET state = 2, status = $5, transaction_id = $6, answer = $8, since = ", now!(), ",
             keep_until = greatest(", now!(), ", $7) + keep
         WHERE record = $2 AND holder = $3 AND turn = $4"
     );
@@ -73,14 +81,16 @@ statements! {
     /// What stands under a key.
     show = "SELECT * FROM tollgate.keys WHERE record = $1";
     /// What runs or is unknown, by name.
-    list_unsettled = "SELECT * FROM tollgate.keys WHERE state IN (1, 3) AND state = ANY($3) AND record > $1 ORDER BY record LIMIT $2";
+    list_unsettled = concat!(
+        "SELECT ", listed!(), " FROM tollgate.keys WHERE state IN (1, 3) AND state = ANY($3) AND record > $1 ORDER BY record LIMIT $2"
+    );
     /// What is done, by name.
     list_done = concat!(
-        "SELECT * FROM tollgate.keys WHERE state = 2 AND keep_until > ", now!(), " AND record > $2 ORDER BY record LIMIT $3"
+        "SELECT ", listed!(), " FROM tollgate.keys WHERE state = 2 AND keep_until > ", now!(), " AND record > $2 ORDER BY record LIMIT $3"
     );
     /// What has a client's key, by name.
     list_named = concat!(
-        "SELECT * FROM tollgate.keys WHERE client_key = $4 AND record > $2 AND (state <> 2 OR keep_until > ", now!(), ")
+        "SELECT ", listed!(), " FROM tollgate.keys WHERE client_key = $4 AND record > $2 AND (state <> 2 OR keep_until > ", now!(), ")
         ORDER BY record LIMIT $3"
     );
     /// An operator says that it was done.

@@ -35,6 +35,8 @@ for _, record in ipairs(candidates) do
         wanted = wanted and redis.call('HGET', key(record), 'name') == name
     end
     if wanted then
+        -- Without its answer.
+        table.insert(there, false)
         table.insert(rows, { record, there })
     end
 end

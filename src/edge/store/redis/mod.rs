@@ -6,14 +6,17 @@
 mod link;
 mod resp;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::StoreFault;
-use super::embedded::{Answer, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP, Request, Settlement};
+use super::embedded::{Answer, MAX_ANSWER_BYTES, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP, Request, Settlement};
 use super::listing::{Filter, Kind, Page};
 use super::shared::{Beat, Clock, Holder, MAX_KEEP, MAX_ROUNDS, Question, Server, host};
 use crate::config::SharedStore;
-use crate::ledger::{MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge};
+use crate::ledger::{
+    MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
+};
 use link::{Link, call, name};
 use resp::{Command, Reply};
 
@@ -101,7 +104,13 @@ impl Redis {
                     .and(reserved.key().to_string())
                     .and(&self.holder)
                     .and_number(reserved.turn());
-                with_outcome(command, outcome, Some(status), id)
+                let command = with_outcome(command, outcome, Some(status), id);
+                match settlement {
+                    Settlement::Complete {
+                        answer: Some(answer), ..
+                    } if answer.len() <= MAX_SEALED_ANSWER => command.and(answer).and_number(MAX_ANSWER_BYTES),
+                    _ => command,
+                }
             }
             Request::Rule { key, seen, ruling, .. } => {
                 let State::Unknown { since, .. } = seen.state else {
@@ -143,7 +152,7 @@ impl Redis {
 }
 
 /// What [`standing`] reads, in its order.
-const FIELDS: [&str; 6] = ["what", "state", "since", "until", "status", "id"];
+const FIELDS: [&str; 7] = ["what", "state", "since", "until", "status", "id", "answer"];
 
 fn with_outcome(command: Command, outcome: &str, status: Option<u16>, id: Option<&str>) -> Command {
     let status = status.map_or(String::new(), |status| status.clamp(100, 999).to_string());
@@ -236,8 +245,8 @@ fn page(value: Reply) -> Result<Page, StoreFault> {
 
 /// A record from its [`FIELDS`], read as strictly as the embedded store reads its own; none where there is none.
 fn standing(value: Reply) -> Result<Option<Record>, StoreFault> {
-    let fields: [Reply; 6] = list(value)?.try_into().map_err(|_| odd("a number of fields"))?;
-    let [what, state, since, until, status, id] = &fields;
+    let fields: [Reply; 7] = list(value)?.try_into().map_err(|_| odd("a number of fields"))?;
+    let [what, state, since, until, status, id, answer] = &fields;
     let what = match what {
         Reply::Nothing => return Ok(None),
         Reply::Bytes(bytes) => bytes,
@@ -257,6 +266,11 @@ fn standing(value: Reply) -> Result<Option<Record>, StoreFault> {
                     .transpose()?,
                 transaction_id: Some(id.into_boxed_str()).filter(|id| !id.is_empty()),
                 completed_at: since,
+                answer: match answer {
+                    Reply::Nothing => None,
+                    Reply::Bytes(bytes) => Some(Arc::from(bytes.as_slice())),
+                    _ => return Err(odd("an answer")),
+                },
                 keep_until: number(until)?,
             }
         }

@@ -2,13 +2,13 @@
 -- server's own.
 --
 --   ROOT:key:RECORD     a hash: what (the record's bytes but for its times), state (1 running, 2 done, 3 unknown), since, keep,
---                       until, status, id, holder, turn, name (the client's key)
+--                       until, status, id, answer (sealed), holder, turn, name (the client's key)
 --   ROOT:names          every record, in the order of their names
 --   ROOT:running, ROOT:unknown   those that are, in the same order
 --   ROOT:done           those that are, by when they expire
 --   ROOT:holders        gateways, by when they are gone (milliseconds), and ROOT:holder:HOLDER with seen, since and host
 --   ROOT:turns:HOLDER   what a gateway runs, by its turns
---   ROOT:facts          format, and the latest time that was ever seen
+--   ROOT:facts          format, the latest time that was ever seen, and how many bytes of answers there are
 local root = KEYS[1]
 local RUNNING, DONE, UNKNOWN = '1', '2', '3'
 
@@ -48,6 +48,10 @@ end
 
 local function forget(record)
     is_not_running(record)
+    local bytes = redis.call('HSTRLEN', key(record), 'answer')
+    if bytes > 0 then
+        redis.call('HINCRBY', root .. ':facts', 'answer_bytes', -bytes)
+    end
     redis.call('ZREM', root .. ':done', record)
     redis.call('ZREM', root .. ':names', record)
     redis.call('DEL', key(record))

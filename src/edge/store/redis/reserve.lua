@@ -2,6 +2,7 @@
 local record, what, keep, holder, turn, name, most = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local there = stands(record)
 if there[1] and not (there[2] == DONE and tonumber(there[4]) <= now) then
+    table.insert(there, redis.call('HGET', key(record), 'answer'))
     return { 'stands', now, there }
 end
 -- A server that forgot everything forgot its gateways too: they are to say first that they live.
