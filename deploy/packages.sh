@@ -17,6 +17,7 @@ for_tests='
 cobc                                  gnucobol
 lighttpd                              lighttpd
 javac                                 default-jdk-headless
+/usr/share/java/tomcat10-embed-core.jar libtomcat10-embed-java
 prometheus                            prometheus
 promtool                              prometheus
 curl                                  curl

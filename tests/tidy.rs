@@ -449,3 +449,86 @@ fn what_others_wrote_may_be_used_and_comes_from_the_registry() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// What a lock file says of a crate: its version, and the crates that it needs.
+struct Locked {
+    name: String,
+    version: String,
+    needs: Vec<String>,
+}
+
+fn locked(path: &str) -> Vec<Locked> {
+    let text = read(&root().join(path));
+    let entries = text.split("[[package]]").skip(1);
+    entries
+        .map(|entry| {
+            let value = |key: &str| {
+                let line = entry.lines().find_map(|line| line.strip_prefix(key));
+                line.unwrap().trim_matches('"').to_owned()
+            };
+            // A crate of which there are two versions is needed as `name version`.
+            let needs = entry
+                .lines()
+                .filter_map(|line| line.strip_prefix(" \"")?.split(['"', ' ']).next());
+            Locked {
+                name: value("name = "),
+                version: value("version = "),
+                needs: needs.map(str::to_owned).collect(),
+            }
+        })
+        .collect()
+}
+
+/// What is wrong with the lock file of the fuzz targets beside the gateway's: it has to know all that the gateway needs, in
+/// the gateway's versions, or what is fuzzed is not what runs.
+fn stale(own: &[Locked], fuzz: &[Locked], needed: &BTreeSet<String>) -> Vec<String> {
+    let gateway = fuzz.iter().find(|package| package.name == "tollgate").unwrap();
+    let missing = needed.iter().filter(|name| !gateway.needs.contains(name));
+    let unneeded = gateway.needs.iter().filter(|name| !needed.contains(*name));
+    let others = fuzz.iter().filter(|package| {
+        let mut versions = own.iter().filter(|other| other.name == package.name).peekable();
+        versions.peek().is_some() && versions.all(|other| other.version != package.version)
+    });
+    missing
+        .map(|name| format!("`{name}` is missing"))
+        .chain(unneeded.map(|name| format!("`{name}` is no longer needed")))
+        .chain(others.map(|package| format!("`{} {}` is another version", package.name, package.version)))
+        .collect()
+}
+
+/// The crates under `[dependencies]`, by the names that lock files have.
+fn needed() -> BTreeSet<String> {
+    let text = read(&root().join("Cargo.toml"));
+    let section = text.split("\n[dependencies]\n").nth(1).unwrap();
+    let lines = section.lines().take_while(|line| !line.starts_with('['));
+    lines
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, rest)| match rest.split_once("package = \"") {
+            Some((_, renamed)) => renamed.split('"').next().unwrap().to_owned(),
+            None => name.to_owned(),
+        })
+        .collect()
+}
+
+#[test]
+fn fuzz_targets_are_built_from_what_the_gateway_is() {
+    let (own, mut fuzz, needed) = (locked("Cargo.lock"), locked("tests/fuzz/Cargo.lock"), needed());
+    let faults = stale(&own, &fuzz, &needed);
+    assert!(
+        faults.is_empty(),
+        "tests/fuzz/Cargo.lock is stale: {}\ncp Cargo.lock tests/fuzz/ && (cd tests/fuzz && cargo metadata >/dev/null)",
+        faults.join(", ")
+    );
+    // The comparison sees what it is there for.
+    for package in &mut fuzz {
+        match &*package.name {
+            "tollgate" => package.needs.retain(|name| name != "hyper"),
+            "http" => "0.0.1".clone_into(&mut package.version),
+            _ => {}
+        }
+    }
+    assert_eq!(
+        stale(&own, &fuzz, &needed),
+        ["`hyper` is missing", "`http 0.0.1` is another version"]
+    );
+}

@@ -1,7 +1,7 @@
 //! One name space for request headers: the one that a CGI program sees.
 //!
 //! CGI turns `X-Municipal-Role`, `X_Municipal_Role` and (some servers) `X.Municipal.Role` into one variable
-//! (RFC 3875, 4.1.18). So names are compared folded, and what Tollgate says about the caller can be said by nobody else.
+//! (RFC 3875, 4.1.18); the oldest do so with whatever is neither letter nor digit. So names are compared folded, and what Tollgate says about the caller can be said by nobody else.
 
 use http::header::{self, HeaderMap, HeaderName};
 use smallvec::SmallVec;
@@ -81,9 +81,10 @@ pub fn same_cgi_variable(name: &str, own: &str) -> bool {
 }
 
 fn cgi(byte: u8) -> u8 {
-    match byte {
-        b'-' | b'.' => b'_',
-        other => other.to_ascii_uppercase(),
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_uppercase()
+    } else {
+        b'_'
     }
 }
 
@@ -115,9 +116,10 @@ pub fn remove_if(headers: &mut HeaderMap, doomed: impl Fn(&HeaderName) -> bool) 
     }
 }
 
-/// Whether a client's field never reaches a backend, whatever the policy says.
+/// Whether a client's field never reaches a backend, whatever the policy says. Names that fields really have are of
+/// letters, digits and `-`: any other byte is there to become `_`.
 fn is_stripped(name: &str) -> bool {
-    if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         return true;
     }
     name.starts_with("x-forwarded") || belongs_to_connection(name) || spoken_by_proxies(name)
@@ -195,6 +197,10 @@ mod tests {
             "x_municipal_role",
             "X-Municipal_Role",
             "X.Municipal.Role",
+            "X~Municipal~Role",
+            "X!Municipal-Role",
+            "X'Request'Id",
+            "X|Forwarded|For",
             "X-Forwarded-For",
             "X-Forwarded-User",
             "Forwarded",

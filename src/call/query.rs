@@ -67,11 +67,11 @@ impl Query {
                 if found.is_some() {
                     return Err(QueryFault::Repeated);
                 }
-                if hides(value, name) {
+                if hides(value, "", name) {
                     return Err(QueryFault::LookAlike);
                 }
                 found = Some(decode(value));
-            } else if resembles(&key, name) || hides(pair, name) {
+            } else if resembles(&key, name) || hides(pair, &key, name) {
                 return Err(QueryFault::LookAlike);
             }
         }
@@ -97,15 +97,30 @@ impl Query {
     }
 }
 
-/// Whether a backend that splits elsewhere too, or decodes before it splits, would find `name` within this pair.
-fn hides(pair: &str, name: &str) -> bool {
-    let decoded = decode(pair);
-    let mut parts = decoded.split([';', '&', '?']);
-    let first = parts.next().and_then(|part| part.split('=').next()).unwrap_or_default();
-    let names = |part: &str| resembles(part.split('=').next().unwrap_or_default(), name);
-    // The caller has looked at the name as it stands: here it matters where it ends for a reader who decodes first.
-    let key = decode(pair.split('=').next().unwrap_or_default());
-    parts.any(names) || (first.len() < key.len() && resembles(first, name))
+/// How often a reader may decode: ourselves, and two careless ones behind each other.
+const DECODINGS: usize = 3;
+
+/// Whether a backend that splits elsewhere too, or decodes before it splits, would find `name` within this pair. The
+/// caller has looked at the decoded `key` as it stands: here it matters where it ends for a reader who decodes first. A
+/// value alone has none.
+fn hides(pair: &str, key: &str, name: &str) -> bool {
+    let mut key = Cow::Borrowed(key);
+    let mut text = decode(pair);
+    for _ in 0..DECODINGS {
+        let mut parts = text
+            .split([';', '&', '?'])
+            .map(|part| part.split('=').next().unwrap_or_default());
+        let first = parts.next().unwrap_or_default();
+        if parts.any(|part| resembles(part, name)) || (first.len() < key.len() && resembles(first, name)) {
+            return true;
+        }
+        if !text.contains('%') {
+            return false;
+        }
+        key = decoded_again(&key);
+        text = decoded_again(&text);
+    }
+    false
 }
 
 /// Whether `key`, decoded once, is `name` to some reader: but for case, separators, blanks, control and combining
@@ -113,7 +128,7 @@ fn hides(pair: &str, name: &str) -> bool {
 /// decoding.
 fn resembles(key: &str, name: &str) -> bool {
     let mut key = Cow::Borrowed(key);
-    for _ in 0..3 {
+    for _ in 0..DECODINGS {
         let whole = key.split('\0').next().unwrap_or_default();
         if folds(&key, name) || folds(whole, name) || whole.split(['[', ']']).any(|part| folds(part, name)) {
             return true;
@@ -121,9 +136,14 @@ fn resembles(key: &str, name: &str) -> bool {
         if !key.contains('%') {
             return false;
         }
-        key = Cow::Owned(decode(&without_u(&key)).into_owned());
+        key = decoded_again(&key);
     }
     false
+}
+
+/// What the next reader makes of it, who may know `%uXXXX` too.
+fn decoded_again(text: &str) -> Cow<'static, str> {
+    Cow::Owned(decode(&without_u(text)).into_owned())
 }
 
 fn folds(text: &str, name: &str) -> bool {
@@ -253,6 +273,13 @@ mod tests {
             ("county=A%26county=B", Err(QueryFault::LookAlike)),
             ("a=1%3bcounty=B", Err(QueryFault::LookAlike)),
             ("%2563ounty=A", Err(QueryFault::LookAlike)),
+            ("county=county=B", Ok(Some("county=B"))),
+            ("county=county%3DB", Ok(Some("county=B"))),
+            ("county%3DB=C", Err(QueryFault::LookAlike)),
+            ("a=1%2526county=B", Err(QueryFault::LookAlike)),
+            ("county=A%2526county=B", Err(QueryFault::LookAlike)),
+            ("a=1%25252526county=B", Ok(None)),
+            ("a=1%2525", Ok(None)),
             ("counties=A", Ok(None)),
         ] {
             assert_eq!(
@@ -317,6 +344,12 @@ mod tests {
         "dry_run%3Dtrue=x",
         "dry_run;x=true",
         "dry_run%26x=true",
+        "a=1%2526dry_run=true",
+        "a=1%253Bdry%255Frun=true",
+        "a=1%253Fdry_run=true",
+        "a=1%252526dry_run=true",
+        "a=1%u0026dry_run=true",
+        "dry_run%253Dtrue",
         // Decoding again, and other escapes.
         "dry%255Frun=true",
         "%2564ry_run=true",
@@ -427,7 +460,7 @@ mod tests {
             parts in proptest::collection::vec(
                 proptest::sample::select(vec![
                     "dry", "DRY", "run", "_", "-", ".", "+", "%20", "%5F", "%2e", "%64", "%2564", "%00", "%09", "[", "]", "%5B", "&", ";", "?", "=",
-                    "%26", "%3B", "%3D", "%253D", "true", "false", "a", "x=1&",
+                    "%26", "%3B", "%3D", "%253D", "%2526", "%253B", "true", "false", "a", "x=1&",
                 ]),
                 0..9,
             ),

@@ -265,14 +265,15 @@ pub(super) fn page_header(text: &str) -> Result<HeaderName, Fault> {
     header(text)
 }
 
-/// A request header that reaches the policy: those with `_` or `.` are dropped before (section 5).
+/// A request header that reaches the policy: those with `_`, `.` and the like are dropped before (section 5).
 fn request_header(text: &str) -> Result<HeaderName, Fault> {
     let name = header(text)?;
-    if text.contains(['_', '.']) {
-        return Err(Fault::new(
-            "has `_` or `.` in it: such headers are dropped, because CGI programs take them for others",
-        )
-        .hint(format!("write `{}`", text.replace(['_', '.'], "-"))));
+    let odd = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    if let Some(found) = text.chars().find(|&c| odd(c)) {
+        return Err(Fault::new(format!(
+            "has `{found}` in it: such headers are dropped, because CGI programs take them for others"
+        ))
+        .hint(format!("write `{}`", text.replace(odd, "-"))));
     }
     Ok(name)
 }

@@ -311,7 +311,7 @@ impl Policy {
     pub(super) fn prefix_depth(&self, call: &Call) -> usize {
         match self.prefixes.find(&call.path, 0) {
             Found::One(_, depth) => depth,
-            Found::Nothing | Found::CaseFolds => 0,
+            Found::Nothing | Found::Folds => 0,
         }
     }
 
@@ -337,7 +337,7 @@ impl Policy {
                 .modules
                 .get(usize::from(module))
                 .is_some_and(|module| module.module.path_parameters),
-            Found::Nothing | Found::CaseFolds => false,
+            Found::Nothing | Found::Folds => false,
         }
     }
 }

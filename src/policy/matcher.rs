@@ -3,8 +3,9 @@
 //! One tree of segments for module prefixes, one per module for its routes. The most specific pattern wins: more
 //! segments first, then a literal before `{name}`, from the left. The order of lines never matters.
 //!
-//! Backends differ in whether they fold case. A path that would find another rule if its letters were folded is
-//! matched by none: whichever way the backend reads it, nobody reaches a rule's target outside that rule.
+//! Backends differ in whether they fold case, and in whether they cut off what follows a `;` (servlet containers do). A path
+//! that would find another rule if it were folded so is matched by none: whichever way the backend reads it, nobody reaches
+//! a rule's target outside that rule.
 
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
@@ -56,8 +57,8 @@ pub enum Found<T> {
     One(T, usize),
     /// No pattern.
     Nothing,
-    /// Another pattern would match if letters were folded.
-    CaseFolds,
+    /// Another pattern would match if letters were folded, or `;` parameters cut off.
+    Folds,
 }
 
 impl<T: Copy + PartialEq> Matcher<T> {
@@ -104,7 +105,7 @@ impl<T: Copy + PartialEq> Matcher<T> {
         match (exact, other) {
             (None, None) => Found::Nothing,
             (Some((value, depth)), Some(same)) if (value, depth) == same => Found::One(value, depth),
-            _ => Found::CaseFolds,
+            _ => Found::Folds,
         }
     }
 
@@ -135,7 +136,7 @@ impl<T: Copy + PartialEq> Matcher<T> {
         best
     }
 
-    /// As [`Self::best`], as a backend that folds case would see it.
+    /// As [`Self::best`], as a backend would see it that folds case and cuts off `;` parameters.
     fn best_folded(
         &self,
         at: usize,
@@ -150,7 +151,7 @@ impl<T: Copy + PartialEq> Matcher<T> {
             return best;
         };
         if !node.folded.is_empty() {
-            for &child in node.folded.get(fold(segment).as_str()).into_iter().flatten() {
+            for &child in node.folded.get(fold(name(segment)).as_str()).into_iter().flatten() {
                 best = self.best_folded(child, path, index + 1, depth + 1, best);
             }
         }
@@ -169,9 +170,15 @@ fn deeper<T: Copy>(best: Option<(T, usize)>, value: Option<T>, depth: usize) -> 
     }
 }
 
+/// A segment without its `;` parameters. No literal of a pattern has any.
+fn name(segment: &str) -> &str {
+    segment.split_once(';').map_or(segment, |(name, _)| name)
+}
+
 /// Whether folding would leave the text as it is, told without folding it.
 fn is_folded(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    text.bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase() && byte != b';')
 }
 
 /// Folds as the laxest reader would: simple case folding through upper case, so that `ſ` meets `s` and `K` (Kelvin) meets `k`.
@@ -201,7 +208,7 @@ mod tests {
                 Some(patterns[at])
             }
             Found::Nothing => None,
-            Found::CaseFolds => Some("folds"),
+            Found::Folds => Some("folds"),
         }
     }
 
@@ -265,6 +272,20 @@ mod tests {
             );
         }
         assert_eq!(find(&["/admin"], "/ADMIN"), Some("folds"));
+        for (path, expected) in [
+            ("/admin;x", Some("folds")),
+            ("/admin%3Bx/tools", Some("folds")),
+            ("/admin;/tools", Some("folds")),
+            ("/ADMIN;x", Some("folds")),
+            ("/admin/tools;jsessionid=1", Some("folds")),
+            ("/admin/tools/a;x", Some("/admin/tools")),
+            ("/admin/tool;s", Some("/admin")),
+            ("/adminx;y", Some("/")),
+        ] {
+            assert_eq!(find(&["/", "/admin", "/admin/tools"], path), expected, "{path}");
+        }
+        assert_eq!(find(&["/a/{id}"], "/a/1;x"), Some("/a/{id}"));
+        assert_eq!(find(&["/a/{id}", "/a/b"], "/a/b;x"), Some("folds"));
         assert_eq!(find(&["/a/{id}"], "/a/A1001"), Some("/a/{id}"));
     }
 
@@ -273,7 +294,7 @@ mod tests {
         #[test]
         fn leaving_out_the_folding_changes_nothing(
             patterns in proptest::collection::vec("(/(a|b|A|k|\\{x\\}|\\{y\\})){0,3}", 1..6),
-            path in "(/(a|A|b|B|k|K|c)){0,4}",
+            path in "(/(a|A|b|B|k|K|c|a;|b;x)){0,4}",
         ) {
             let mut matcher = Matcher::default();
             for (at, text) in patterns.iter().enumerate() {
@@ -288,7 +309,7 @@ mod tests {
             let expected = match (exact, folded) {
                 (None, None) => Found::Nothing,
                 (Some((at, depth)), Some(same)) if (at, depth) == same => Found::One(at, depth),
-                _ => Found::CaseFolds,
+                _ => Found::Folds,
             };
             proptest::prop_assert_eq!(matcher.find(&path, 0), expected);
         }

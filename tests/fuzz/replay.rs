@@ -8,16 +8,26 @@ use tollgate::masking;
 
 #[path = "../../src/masking/tests/elements.rs"]
 mod elements;
+#[path = "targets/escapes.rs"]
+mod escapes;
+#[path = "targets/headers.rs"]
+mod headers;
 #[path = "targets/json.rs"]
 mod json;
 #[path = "targets/path.rs"]
 mod path;
+#[path = "targets/pipeline.rs"]
+mod pipeline;
+#[path = "targets/query.rs"]
+mod query;
 #[path = "../../src/masking/tests/rules.rs"]
 mod rules;
 #[path = "targets/runs.rs"]
 mod runs;
 #[path = "targets/csv.rs"]
 mod tables;
+#[path = "targets/token.rs"]
+mod token;
 
 #[path = "targets/xml.rs"]
 mod documents;
@@ -31,6 +41,11 @@ fn csv() {
 }
 
 #[test]
+fn headers() {
+    replay("headers", headers::run);
+}
+
+#[test]
 fn json() {
     replay("json", json::run);
 }
@@ -38,6 +53,21 @@ fn json() {
 #[test]
 fn path() {
     replay("path", path::run);
+}
+
+#[test]
+fn pipeline() {
+    replay("pipeline", pipeline::run);
+}
+
+#[test]
+fn query() {
+    replay("query", query::run);
+}
+
+#[test]
+fn token() {
+    replay("token", token::run);
 }
 
 #[test]

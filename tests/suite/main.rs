@@ -57,6 +57,7 @@ mod tables;
 mod tls;
 mod tokens;
 mod tolerant;
+mod tomcat;
 mod tools;
 mod upstream_tls;
 mod versions;

@@ -1,6 +1,8 @@
 //! libFuzzer over `targets/path.rs`.
 #![no_main]
 
+#[path = "../targets/escapes.rs"]
+mod escapes;
 #[path = "../targets/path.rs"]
 mod target;
 

@@ -1,24 +1,19 @@
-//! Paths and queries: what is taken for one must be the same to every reader, however often it decodes.
+//! Paths: what is taken for one must be the same to every reader, however often it decodes.
 
 use tollgate::call::path::Path;
-use tollgate::call::query::Query;
+
+use crate::escapes::percent_decoded;
 
 /// The bytes are a request target as it came off the wire.
 pub(crate) fn run(data: &[u8]) {
     let Ok(target) = std::str::from_utf8(data) else { return };
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    };
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
     if let Ok(path) = Path::parse(path) {
-        hold_path(&path);
-    }
-    if let Ok(query) = Query::parse(query) {
-        hold_query(&query);
+        hold(&path);
     }
 }
 
-fn hold_path(path: &Path) {
+fn hold(path: &Path) {
     let decoded = path.decoded();
     assert!(path.raw().starts_with('/') && path.raw().is_ascii());
     assert!(!decoded.contains("//") && !decoded.contains('\\') && !decoded.contains(char::is_control));
@@ -42,36 +37,4 @@ fn hold_path(path: &Path) {
             .as_deref(),
         Some(decoded)
     );
-}
-
-fn hold_query(query: &Query) {
-    for (name, value) in query.parameters() {
-        if let Ok(Some(only)) = query.only(&name) {
-            assert_eq!(only, value, "`{name}` has two values");
-        }
-    }
-    let _ = query.dry_run();
-}
-
-/// What is no sound escape stays, as lenient readers have it.
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        let byte = digits
-            .filter(|pair| pair.bytes().all(|digit| digit.is_ascii_hexdigit()))
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match byte {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -1,0 +1,9 @@
+//! libFuzzer over `targets/pipeline.rs`.
+#![no_main]
+
+#[path = "../targets/escapes.rs"]
+mod escapes;
+#[path = "../targets/pipeline.rs"]
+mod target;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
