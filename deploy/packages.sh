@@ -28,6 +28,9 @@ gcc                                   gcc
 /usr/include/stdio.h                  libc6-dev
 make                                  make
 git                                   git
+/usr/share/postgresql-common/pg_wrapper postgresql
+redis-server                          redis-server
+setpriv                               util-linux
 node                                  nodejs
 npm                                   npm
 '

@@ -15,6 +15,7 @@ use super::gateway_keys::{
 };
 use super::problem::{Problem, Problems, Span, quote};
 use super::shape::{Shape, check};
+use super::state::State;
 use super::yaml::{self, Node};
 use super::{environment, files};
 use crate::policy::RateLimit;
@@ -28,8 +29,8 @@ pub struct Gateway {
     pub admin: Address,
     /// The policy file or folder.
     pub policy: PathBuf,
-    /// The folder of the embedded store.
-    pub state: PathBuf,
+    /// Where the keys that were used are kept.
+    pub state: State,
     /// Where the audit log goes.
     pub audit: Audit,
     /// The backends; a place in this list is an `UpstreamId`.
@@ -233,7 +234,7 @@ fn read(path: &Path, env: &dyn Fn(&str) -> Option<String>, problems: &mut Proble
         listen: listen.into_iter().map(|(_, listener)| listener).collect(),
         admin: admin.1,
         policy: policy.unwrap_or_default(),
-        state: files::resolve(path, fields.text("state").map_or("state/", |text| text.text)),
+        state: super::state::state(&fields, path, problems),
         audit: audit(&fields, path),
         upstreams: upstreams.into_iter().map(|(_, upstream)| upstream).collect(),
         limits: limits(&fields, problems),

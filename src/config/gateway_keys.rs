@@ -46,17 +46,7 @@ static URL: TextKind = TextKind {
 static STATE: TextKind = TextKind {
     pattern: ".+",
     example: "state/",
-    check: |text| {
-        values::line(text)?;
-        let hint = "name a folder, such as `state/`";
-        match text.split_once("://") {
-            Some(("postgres" | "postgresql" | "redis" | "rediss", _)) => {
-                Err(values::Fault::new("is not supported yet: shared stores").hint(hint))
-            }
-            Some(_) => Err(values::Fault::new("is no folder").hint(hint)),
-            None => Ok(()),
-        }
-    },
+    check: super::state::check,
 };
 
 static NAME: TextKind = TextKind {
@@ -109,7 +99,12 @@ pub(super) static GATEWAY: Section = Section {
         optional(
             "state",
             Shape::Text(&STATE),
-            "The folder of the embedded store. Default: state/.",
+            "A folder = the embedded store; postgres://… or rediss://… = a store that gateways share. Default: state/.",
+        ),
+        optional(
+            "shared_store",
+            Shape::Section(&SHARED_STORE),
+            "More about the store that `state` names by a URL.",
         ),
         optional("audit", Shape::Section(&AUDIT), "Where the audit log goes."),
         required(
@@ -193,6 +188,39 @@ pub(super) static ADMIN: Section = Section {
             "insecure_admin_exposed",
             Shape::Flag,
             "Lets the admin listener have an address that other machines reach.",
+        ),
+    ],
+};
+
+/// `shared_store`.
+pub(super) static SHARED_STORE: Section = Section {
+    name: "shared_store",
+    about: "More about the store that `state` names by a URL.",
+    keys: &[
+        optional(
+            "password_file",
+            Shape::Text(&PATH),
+            "A file whose first line is the password, in place of one in the URL.",
+        ),
+        optional(
+            "ca",
+            Shape::Text(&PATH),
+            "Authorities of the server's certificate, a PEM file. Default: the system's.",
+        ),
+        optional(
+            "lease",
+            duration(SECOND, HOUR),
+            "After how long without a sign of life a gateway counts as gone, so that what it ran is unknown. Default: 15s.",
+        ),
+        optional(
+            "folder",
+            Shape::Text(&PATH),
+            "Where this gateway keeps what it shares with nobody: the list of what `tollgate revoke` has revoked. Default: state/.",
+        ),
+        optional(
+            "insecure_volatile",
+            Shape::Flag,
+            "Takes a server that may forget what it acknowledged: PostgreSQL without `fsync`, Redis without `appendfsync always`.",
         ),
     ],
 };
@@ -386,6 +414,7 @@ pub(super) mod default {
     pub(in super::super) const HEADER_TIMEOUT: Duration = seconds(10);
     pub(in super::super) const BODY_TIMEOUT: Duration = seconds(60);
     pub(in super::super) const IDLE_TIMEOUT: Duration = seconds(75);
+    pub(in super::super) const LEASE: Duration = seconds(15);
     pub(in super::super) const FAILED_TOKENS: RateLimit = RateLimit {
         requests: 1000,
         per: seconds(60),

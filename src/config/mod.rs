@@ -35,6 +35,7 @@ mod roles;
 mod routes;
 pub mod schema;
 mod shape;
+mod state;
 mod store_keys;
 mod syntax;
 #[cfg(test)]
@@ -56,6 +57,7 @@ pub use policy::{LoadedPolicy, load_policy};
 pub use policy_tests::{Expect, PolicyTest, Response, load_policy_tests};
 pub use problem::{Problem, Severity, render, render_json};
 pub use schema::{gateway_schema, policy_schema};
+pub use state::{Host, Secret, ServerKind, SharedStore, State};
 
 /// Reads a duration as the files have it: `250ms 30s 5m 24h 7d`.
 ///

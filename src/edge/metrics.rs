@@ -52,6 +52,8 @@ pub struct Metrics {
     store_keys: IntGauge,
     store_bytes: IntGauge,
     store_unknown: IntGauge,
+    store_up: IntGauge,
+    store_waiting: IntGauge,
 }
 
 /// Why a connection is closed, whatever else it may have to ask.
@@ -190,6 +192,8 @@ impl Metrics {
             )?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
+            store_up: gauge("tollgate_store_up", "1 while the store takes keyed writes.")?,
+            store_waiting: gauge("tollgate_store_waiting", "Requests that wait for the store.")?,
             store_unknown: gauge(
                 "tollgate_store_unknown",
                 "Keyed writes whose outcome is unknown until an operator settles it.",
@@ -286,6 +290,8 @@ impl Metrics {
             (&self.store_keys, store.keys),
             (&self.store_bytes, store.file_bytes),
             (&self.store_unknown, store.unknown),
+            (&self.store_up, u64::from(store.up)),
+            (&self.store_waiting, u64::try_from(store.waiting).unwrap_or(u64::MAX)),
         ] {
             gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         }
@@ -378,6 +384,7 @@ mod tests {
             "tollgate_store_keys 1",
             "tollgate_store_bytes 4096",
             "tollgate_store_unknown 3",
+            "tollgate_store_up 1",
             r#"tollgate_upstream_up{upstream="billing"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -5,9 +5,9 @@
 
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -318,6 +318,9 @@ fn text(entries: &[Entry]) -> Vec<u8> {
 
 /// Replaces a file by a whole one, or leaves it as it is.
 fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    if let Some(folder) = file.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
     let unfinished = file.with_file_name(UNFINISHED);
     let mut new = OpenOptions::new()
         .write(true)

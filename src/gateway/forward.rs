@@ -231,7 +231,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 struct Sendable {
     request: Request<Payload>,
     fault: Option<UploadFault>,
-    reservation: Option<Reservation>,
+    reservation: Option<Box<Reservation>>,
     condition: Option<Box<Condition>>,
 }
 
@@ -327,7 +327,7 @@ struct Write {
     exchange: Exchange,
     share: Result<Option<Share>, Crowded>,
     request: Request<Payload>,
-    reservation: Option<Reservation>,
+    reservation: Option<Box<Reservation>>,
     condition: Option<Box<Condition>>,
     remember: Remember,
     head_only: bool,
@@ -457,10 +457,16 @@ impl Exchange {
         self,
         share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
-        reservation: Reservation,
+        reservation: Box<Reservation>,
         remember: Remember,
         head_only: bool,
     ) -> Result<Reply, Refusal> {
+        if !reservation.is_held() {
+            // Nothing was sent; whether the key can be freed is for the store to say.
+            let _ = reservation.release().await;
+            let why = "the shared store has not heard of this gateway for too long";
+            return Err(Refusal::because(Reason::StoreUnavailable, why));
+        }
         let sent = self.backend.send(self.worker, share, request).await;
         let BackendReply { response, lease } = match sent {
             Ok(reply) => reply,
@@ -538,7 +544,7 @@ impl Exchange {
 }
 
 /// Nobody knows what the backend did. An operator finds the record by its name.
-async fn doubt(reservation: Reservation) {
+async fn doubt(reservation: Box<Reservation>) {
     let record = reservation.key().map(ToString::to_string).unwrap_or_default();
     match reservation.unknown(super::unix_now()).await {
         Ok(()) => tracing::warn!(
@@ -552,7 +558,7 @@ async fn doubt(reservation: Reservation) {
 }
 
 /// Nothing was sent: the key may be used again.
-async fn free(reservation: Option<Reservation>) {
+async fn free(reservation: Option<Box<Reservation>>) {
     if let Some(reservation) = reservation
         && let Err(fault) = reservation.release().await
     {

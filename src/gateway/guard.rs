@@ -29,7 +29,7 @@ pub(super) struct Turn {
     /// Why the body broke off, if it is passed on as it comes and does.
     pub fault: Option<UploadFault>,
     /// The key's place in the store, on a keyed write.
-    pub reservation: Option<Reservation>,
+    pub reservation: Option<Box<Reservation>>,
     /// What must hold when it is sent.
     pub condition: Option<Box<Condition>>,
 }
@@ -104,7 +104,7 @@ pub(super) async fn guard(
             Ok(Next::Send(Turn {
                 payload: whole(bytes),
                 fault: None,
-                reservation: Some(reservation),
+                reservation: Some(Box::new(reservation)),
                 condition,
             }))
         }

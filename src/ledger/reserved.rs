@@ -43,6 +43,8 @@ pub struct Reserved {
     record: Record,
     since: u64,
     keep: u64,
+    /// Which of its holder's reservations it is, where several gateways share a store.
+    turn: u64,
 }
 
 /// What the store has to do with a key.
@@ -92,6 +94,7 @@ impl Reserved {
                 record,
                 since,
                 keep,
+                turn: 0,
             }),
             _ => None,
         }
@@ -101,6 +104,18 @@ impl Reserved {
     #[must_use]
     pub const fn key(&self) -> &RecordKey {
         &self.key
+    }
+
+    /// The same, as one of many that a gateway has made in a shared store.
+    #[must_use]
+    pub(crate) fn in_turn(self, turn: u64) -> Self {
+        Self { turn, ..self }
+    }
+
+    /// Which of its holder's reservations this is; 0 where there is one holder only.
+    #[must_use]
+    pub const fn turn(&self) -> u64 {
+        self.turn
     }
 
     /// Whether this is what stands on disk, as it was written or as a store that was opened again since has it. The store

@@ -168,7 +168,7 @@ fn ready(reloader: &Reloader) -> Response<Full<Bytes>> {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons, "impaired": reloader.impaired() });
     if let Some(fields) = body.as_object_mut() {
         fields.insert("policy".into(), reloader.describe());
     }

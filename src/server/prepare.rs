@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::StartFault;
 use super::tls::{Tls, TlsFiles};
-use crate::config::{self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity};
+use crate::config::{
+    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity, State,
+};
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
 use crate::edge::jwks::Remote;
@@ -15,11 +17,12 @@ use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
 use crate::edge::room::Room;
-use crate::edge::store::Store;
+use crate::edge::store::{Store, StoreFault};
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
 use crate::policy::Policy;
+use crate::policy::parts::{Concurrency, Module};
 
 /// A gateway that only has to be bound to its addresses.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         })
         .collect();
     warnings.extend(unusable(settings, &issuers));
+    problems.extend(lockless(settings, &policy));
     files.extend(directories);
     if !problems.is_empty() {
         return Err(problems);
@@ -82,6 +86,33 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         files,
         version,
     })
+}
+
+/// Modules whose versions Tollgate compares under a lock of its own, beside a store that others write by as well: their
+/// writes would not wait for this gateway's lock.
+fn lockless(settings: &Settings, policy: &Policy) -> Vec<Problem> {
+    if !matches!(settings.state, State::Shared(_)) {
+        return Vec::new();
+    }
+    let compares = |concurrency: &Concurrency| concurrency.version.is_some();
+    let mut modules: Vec<&Module> = policy.modules().map(|(module, _)| module).collect();
+    modules.retain(|module| {
+        module
+            .routes
+            .iter()
+            .any(|route| route.concurrency.as_ref().is_some_and(compares))
+    });
+    modules
+        .into_iter()
+        .map(|module| {
+            let message = format!(
+                "module `{}`: `concurrency` with a `version` is not supported yet beside a shared `state`; leave `version` \
+                 out if the backend compares `If-Match` itself, or keep the state in a folder",
+                module.name
+            );
+            Problem::of_file(settings.policy.display().to_string(), message)
+        })
+        .collect()
 }
 
 /// Issuers whose tokens nobody could use here: they must be bound to a client certificate, and no listener asks for one.
@@ -178,6 +209,17 @@ pub fn tls(settings: &Settings) -> Result<Vec<Option<Arc<Tls>>>, Vec<Problem>> {
     if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
+/// Opens the store. The server of a shared one may be away; then keyed writes are refused until it is there.
+///
+/// # Errors
+/// [`StoreFault`].
+pub fn store(state: &State) -> Result<Store, StoreFault> {
+    match state {
+        State::Folder(folder) => Store::open(folder),
+        State::Shared(server) => Store::join(server),
+    }
+}
+
 /// Loads the certificates that the gateway file names for backends, in their order.
 ///
 /// # Errors
@@ -232,8 +274,8 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
             "the audit log ended in a torn line, which was cut off"
         );
     }
-    let store = Store::open(&settings.state)?;
-    let revoked = Arc::new(Register::open(&settings.state)?);
+    let store = store(&settings.state)?;
+    let revoked = Arc::new(Register::open(settings.state.folder())?);
     let workers = settings.worker_count();
     let backends = settings
         .upstreams

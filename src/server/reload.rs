@@ -207,10 +207,19 @@ impl Reloader {
         if !self.shared.journal.healthy() {
             reasons.push("the audit log cannot be written");
         }
-        if !self.shared.store.is_healthy() {
+        // A gateway whose shared store is away does most of its work, and no other gateway would do better.
+        if !self.shared.store.is_healthy() && !self.shared.store.is_shared() {
             reasons.push("the store cannot be written");
         }
         reasons
+    }
+
+    /// What does not work although requests may be sent here.
+    pub(super) fn impaired(&self) -> Vec<String> {
+        let away = self.shared.store.away();
+        away.map(|fault| format!("keyed writes are refused: {fault}"))
+            .into_iter()
+            .collect()
     }
 
     /// The policy in force, and whether the files on disk are another matter.

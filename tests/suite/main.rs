@@ -12,6 +12,8 @@
 )]
 
 mod harness;
+#[path = "../servers/mod.rs"]
+mod servers;
 
 mod admin;
 mod answers;
@@ -50,6 +52,7 @@ mod sealed;
 mod shadow;
 mod slow;
 mod sources;
+mod stores;
 mod tables;
 mod tls;
 mod tokens;

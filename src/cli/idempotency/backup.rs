@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::{Common, GOOD, open, print_json, refused};
 use crate::cli::Format;
+use crate::config::State;
 use crate::edge::store::BACKUP;
 use crate::server::operators::BACKUP_PATH;
 
@@ -35,6 +36,9 @@ impl Backup {
         let Some((source, settings)) = open(&self.common.config, false)? else {
             return Ok(ExitCode::FAILURE);
         };
+        let State::Folder(folder) = &settings.state else {
+            bail!("copies of a shared store are made with its server's own tools, such as `pg_dump`");
+        };
         let mut told = source.ask(&Method::POST, BACKUP_PATH, &Value::Null)?;
         while told.status.is_success() && told.body.get("state").is_some_and(|state| state == "running") {
             source.pause(EVERY);
@@ -43,7 +47,7 @@ impl Backup {
         if !told.status.is_success() || told.body.get("state").is_none_or(|state| state != "done") {
             return refused(&told, self.common.format);
         }
-        take(&settings.state.join(BACKUP), &self.file)?;
+        take(&folder.join(BACKUP), &self.file)?;
         match self.common.format {
             Format::Json => print_json(&told.body)?,
             Format::Text => {

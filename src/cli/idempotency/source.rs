@@ -1,6 +1,7 @@
 //! Where the answers come from: a running gateway, or the store itself.
 //!
-//! The store's lock says which: a port that answers may belong to another gateway.
+//! The lock of an embedded store says which: a port that answers may belong to another gateway. A shared store is asked
+//! itself; to settle, somebody has to write to this gateway's audit log, and who has that is asked.
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Runtime;
 
-use crate::config::{Address, AuditTarget, Gateway};
-use crate::edge::journal::{Journal, Target};
+use crate::config::{Address, AuditTarget, Gateway, State};
+use crate::edge::journal::{Journal, JournalFault, Target};
 use crate::edge::revoked::Register;
 use crate::edge::store::{Store, StoreFault};
 use crate::identity::MAX_REVOKED;
@@ -41,7 +42,7 @@ enum Place {
     Store {
         desk: Box<Desk>,
         journal: Option<Journal>,
-        folder: PathBuf,
+        state: Box<State>,
     },
     /// No gateway was ever started with this file.
     Nothing(PathBuf),
@@ -105,23 +106,44 @@ impl Source {
 }
 
 fn place(settings: &Gateway, to_settle: bool) -> anyhow::Result<Place> {
-    let folder = settings.state.clone();
-    if !Store::is_in(&folder) {
-        return Ok(Place::Nothing(folder));
-    }
-    let store = match Store::open(&folder) {
-        Ok(store) => store,
-        Err(StoreFault::InUse) => return Ok(Place::Gateway(settings.admin.clone())),
-        Err(fault) => return Err(fault).with_context(|| format!("cannot open the store in `{}`", folder.display())),
+    let gateway = || Ok(Place::Gateway(settings.admin.clone()));
+    let (store, journal) = match &settings.state {
+        State::Folder(folder) if !Store::is_in(folder) => return Ok(Place::Nothing(folder.clone())),
+        State::Folder(folder) => match Store::open(folder) {
+            Ok(store) => (store, to_settle.then(|| journal(settings)).transpose()?),
+            Err(StoreFault::InUse) => return gateway(),
+            Err(fault) => {
+                return Err(fault).with_context(|| format!("cannot open the store in `{}`", folder.display()));
+            }
+        },
+        State::Shared(server) => {
+            let opened = match (&settings.audit.target, to_settle) {
+                (_, false) => None,
+                (AuditTarget::Stdout, true) => return gateway(),
+                (AuditTarget::File(path), true) => match Journal::open(Target::File(path.clone())) {
+                    Ok((journal, _)) => Some(journal),
+                    Err(JournalFault::InUse(_)) => return gateway(),
+                    Err(fault) => return Err(fault).context(UNRECORDED),
+                },
+            };
+            let store = Store::join(server).with_context(|| format!("cannot use the store: {server}"))?;
+            if let Some(fault) = store.away() {
+                return Err(fault).with_context(|| format!("cannot use the store: {server}"));
+            }
+            (store, opened)
+        }
     };
-    let register = Arc::new(Register::open(&folder)?);
-    let journal = to_settle.then(|| journal(settings)).transpose()?;
+    let own = settings.state.folder();
+    let register = Arc::new(Register::open(own)?);
     Ok(Place::Store {
         desk: Box::new(Desk::new(store, journal.clone()).revoking(register)),
         journal,
-        folder,
+        state: Box::new(settings.state.clone()),
     })
 }
+
+/// Why nothing is settled without the audit log.
+const UNRECORDED: &str = "nothing is settled that cannot be recorded in the audit log";
 
 /// The gateway's audit log, whose chain goes on.
 fn journal(settings: &Gateway) -> anyhow::Result<Journal> {
@@ -130,8 +152,7 @@ fn journal(settings: &Gateway) -> anyhow::Result<Journal> {
             "the audit log goes to the gateway's standard output, so that only a running gateway can settle: start it"
         );
     };
-    let (journal, _) = Journal::open(Target::File(path.clone()))
-        .context("nothing is settled that cannot be recorded in the audit log")?;
+    let (journal, _) = Journal::open(Target::File(path.clone())).context(UNRECORDED)?;
     Ok(journal)
 }
 
@@ -151,7 +172,10 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Gateway(address) => write!(f, "a gateway runs: asking its admin port {address}"),
-            Place::Store { folder, .. } => write!(f, "no gateway runs: reading the store in `{}`", folder.display()),
+            Place::Store { state, .. } => match &**state {
+                State::Folder(folder) => write!(f, "no gateway runs: reading the store in `{}`", folder.display()),
+                State::Shared(server) => write!(f, "reading the shared store: {server}"),
+            },
             Place::Nothing(folder) => write!(f, "there is no store in `{}` yet", folder.display()),
         }
     }

@@ -6,7 +6,7 @@ use crate::config::fields::asked;
 use crate::config::gateway_keys::GATEWAY;
 use crate::config::policy_keys::POLICY;
 use crate::config::shape::{Section, Shape};
-use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Severity};
+use crate::config::{Address, AuditSync, AuditTarget, KeySource, Limits, Secret, Severity, State};
 use crate::identity::{Algorithm, ClaimNames};
 use crate::masking::coding::Coding;
 use crate::masking::{Charset, Delimiter, Dialect};
@@ -14,6 +14,7 @@ use crate::policy::parts::{CallerFact, Jurisdiction, TransactionId, VersionFrom}
 use http::Method;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) const GATEWAY_EXAMPLE: &str = r#"
@@ -50,6 +51,16 @@ limits:
   connections_per_address: 200
   failed_tokens: { requests: 20, per: 1m }
 trusted_proxies: [10.0.0.0/8]
+"#;
+
+/// A store that gateways share.
+const SHARED_STORE: &str = r#"
+listen: [{ address: "127.0.0.1:8080" }]
+policy: policies
+state: postgres://tollgate@db.city.example/ledger
+shared_store: { password_file: keys/secret, ca: keys/ca.pem, lease: 20s, folder: own/ }
+upstreams:
+  billing: { url: "http://127.0.0.1:9000" }
 "#;
 
 pub(super) const POLICY_EXAMPLE: &str = r#"
@@ -183,7 +194,7 @@ fn loaded(text: &str) -> LoadedPolicy {
 fn the_examples_load() {
     let (gateway, warnings) = gateway(GATEWAY_EXAMPLE).unwrap_or_else(|problems| panic!("{}", said(&problems)));
     assert_eq!(said(&warnings), "");
-    assert_eq!(gateway.upstream_names(), ["billing".into()]);
+    assert_eq!(gateway.upstream_names(), [Arc::<str>::from("billing")]);
     let loaded = loaded(POLICY_EXAMPLE);
     insta::assert_snapshot!(said(&loaded.warnings), @r#"
     p.yaml:17:5: warning: nothing asks for what role `meter_validator` grants
@@ -208,7 +219,7 @@ fn what_a_gateway_file_leaves_out_has_a_value() {
     assert!(gateway.listen[0].tls.is_none());
     assert_eq!(gateway.admin, Address::Tcp("127.0.0.1:9901".parse().unwrap()));
     assert_eq!(gateway.policy, folder.path().join("policies"));
-    assert_eq!(gateway.state, folder.path().join("state/"));
+    assert_eq!(gateway.state, State::Folder(folder.path().join("state/")));
     assert_eq!(
         gateway.audit.target,
         AuditTarget::File(folder.path().join("audit/audit.jsonl"))
@@ -536,11 +547,43 @@ fn proxies_and_limits_of_addresses_are_read() {
 }
 
 #[test]
+fn a_shared_store_is_read() {
+    let (read, warnings) = gateway(SHARED_STORE).unwrap_or_else(|problems| panic!("{}", said(&problems)));
+    assert_eq!(said(&warnings), "");
+    let State::Shared(store) = &read.state else {
+        panic!("{:?}", read.state);
+    };
+    assert_eq!(
+        store.to_string(),
+        "PostgreSQL at db.city.example:5432, database `ledger`"
+    );
+    assert_eq!(store.user.as_deref(), Some("tollgate"));
+    let password = store.password.as_ref().map(Secret::expose);
+    assert_eq!(password, Some("0123456789abcdef0123456789abcdef"));
+    assert!(store.tls, "a server elsewhere is asked by TLS");
+    assert!(store.ca.as_ref().is_some_and(|file| file.ends_with("keys/ca.pem")));
+    assert_eq!(store.lease, Duration::from_secs(20));
+    assert!(!store.insecure_volatile);
+    assert!(store.folder.ends_with("own"));
+    let text = SHARED_STORE
+        .replace("postgres://tollgate@db.city.example/ledger", "redis://r.city.example")
+        .replace("ca: keys/ca.pem, lease: 20s, folder: own/", "insecure_volatile: true");
+    let (read, warnings) = gateway(&text).unwrap_or_else(|problems| panic!("{}", said(&problems)));
+    assert!(read.state.folder().ends_with("state"));
+    assert_eq!(read.state.to_string(), "Redis at r.city.example:6379, database `0`");
+    let messages: Vec<&str> = warnings.iter().map(|problem| &*problem.message).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("it is not TLS"), "{messages:?}");
+    assert!(messages[1].contains("lets a payment be made twice"), "{messages:?}");
+}
+
+#[test]
 fn every_key_of_the_tables_is_read_and_in_the_schema() {
     loaded(POLICY_EXAMPLE);
     loaded(MORE_POLICY);
     gateway(GATEWAY_EXAMPLE).unwrap();
     gateway(MORE_GATEWAY).unwrap();
+    gateway(SHARED_STORE).unwrap();
     let asked = asked::all();
     for (root, schema) in [
         (&GATEWAY, super::super::gateway_schema()),

@@ -70,6 +70,8 @@ pub(super) enum Request {
     },
     Rule {
         key: RecordKey,
+        /// What the operator was shown: the word is about that and nothing else.
+        seen: Record,
         ruling: Ruling,
         now: u64,
     },
@@ -122,6 +124,15 @@ impl Request {
         match self {
             Self::Settle { reserved, .. } => Some(*reserved.key()),
             _ => None,
+        }
+    }
+
+    /// The key that it is about, if it is about one.
+    pub(super) const fn key(&self) -> Option<RecordKey> {
+        match self {
+            Self::Reserve { key, .. } | Self::Show { key } | Self::Rule { key, .. } => Some(*key),
+            Self::Settle { reserved, .. } => Some(*reserved.key()),
+            Self::List { .. } | Self::Snapshot => None,
         }
     }
 
@@ -301,10 +312,11 @@ impl<'t> Work<'t> {
                 listing::page(&self.open, &self.records, filter, *after, *now).map(Answer::Listed)
             }
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
-            Request::Rule { key, ruling, now } => {
+            Request::Rule { key, seen, ruling, now } => {
                 let existing = self.read(key)?;
                 let ruled = existing
                     .as_ref()
+                    .filter(|record| *record == seen)
                     .and_then(|record| rule(record, ruling.clone(), *now, self.latest));
                 let done = ruled.is_some();
                 if let Some(change) = ruled {

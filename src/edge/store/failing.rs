@@ -4,7 +4,7 @@ use redb::StorageBackend;
 use std::io;
 use std::sync::Mutex;
 
-use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, refused, started, wait};
+use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, refused, ruled, started, wait};
 use super::*;
 use crate::ledger::State;
 
@@ -247,7 +247,7 @@ fn what_an_operator_settled_while_the_store_was_closed_stays_as_it_is() {
     until_it_fails(&store, |fault| *fault == StoreFault::NoRoom);
     disk.is_full_after(u64::MAX);
     until(|| store.is_healthy());
-    assert!(wait(store.rule(key(EARLY), Ruling::Free, NOW)).unwrap());
+    assert!(ruled(&store, key(EARLY), Ruling::Free, NOW).unwrap());
     assert_eq!(wait(held.complete(201, None, NOW)), Err(StoreFault::Overtaken));
     assert!(store.is_healthy());
     assert_eq!(wait(store.show(key(EARLY))), Ok(None));

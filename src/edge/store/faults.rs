@@ -32,12 +32,21 @@ pub enum StoreFault {
     /// There is no room on the disk, or none within a quota: nothing is acknowledged until there is.
     #[error("there is no room for the store")]
     NoRoom,
-    /// The outcome cannot be written down any more: an operator settled the key meanwhile.
-    #[error("an operator settled the key first")]
+    /// The outcome cannot be written down any more: an operator settled the key meanwhile, or it was used again after that.
+    #[error("somebody else settled the key first")]
     Overtaken,
     /// A commit failed, so nothing of it is acknowledged, and the store has closed.
     #[error("the store cannot be written: {0}")]
     Write(String),
+    /// The server of a shared store does not answer, or not in time. Passes.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// The server answers, and does not let the gateway do its work.
+    #[error("the store refuses: {0}")]
+    Refused(String),
+    /// The server may forget what it acknowledged.
+    #[error("the store may forget what it acknowledges: {0}; `insecure_volatile: true` takes it all the same")]
+    Volatile(String),
     /// The store closed earlier; the program has to be started again.
     #[error("the store is closed")]
     Closed,

@@ -4,17 +4,26 @@
 //! commit, so that a disk which syncs a few thousand times a second takes tens of thousands of keys. Nothing is
 //! acknowledged that is not on disk.
 //!
+//! The one who writes has a file of this machine ([`embedded`]), or speaks for this gateway to a server that several share
+//! ([`shared`], [`postgres`], [`redis`]). Who asks does not know which.
+//!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 
 mod embedded;
 mod faults;
 mod file;
 mod listing;
+mod postgres;
 mod queue;
+mod redis;
+mod shared;
 mod snapshot;
 mod waiters;
+mod wire;
 mod writer;
 
+#[cfg(test)]
+mod contract;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -31,9 +40,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::redis::Redis;
+use crate::config::{ServerKind, SharedStore};
 use crate::ledger::{Fingerprint, Owner, Record, RecordKey, Reserved, Ruling, Verdict};
 use embedded::{Answer, Embedded, Request, Settlement};
+use postgres::Postgres;
 use queue::{Parcel, Queue};
+use shared::Clock;
 use writer::Reopen;
 
 pub use embedded::{MAX_ANSWER_BYTES, MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_SWEEP};
@@ -44,8 +57,8 @@ pub use queue::{MAX_LIVE, MAX_QUEUED};
 pub use snapshot::Copied;
 pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 
-/// A handle on the store of a folder. Clones share it; the last one (with the last [`Reservation`]) writes what waits
-/// and closes the file.
+/// A handle on a store. Clones share it; the last one (with the last [`Reservation`]) writes what waits and closes the
+/// file, or takes its leave of the server.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Shared>);
 
@@ -53,8 +66,20 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     queue: Arc<Queue>,
     writer: Option<JoinHandle<()>>,
-    file: PathBuf,
+    place: Place,
 }
+
+#[derive(Debug)]
+enum Place {
+    File(PathBuf),
+    Server,
+}
+
+/// How long whoever settles a key waits for a server. The outcome is written all the same, as soon as it can be.
+pub const SETTLE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a key is looked at again that may be settled by another gateway.
+pub const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What a reservation comes to.
 #[derive(Debug)]
@@ -83,12 +108,14 @@ pub struct Stats {
     pub keys: u64,
     /// How many of their outcomes are unknown and wait for an operator.
     pub unknown: u64,
-    /// Size of the file, bytes.
+    /// Size of the file, or of the tables, in bytes.
     pub file_bytes: u64,
     /// How many commits were made since the start.
     pub commits: u64,
     /// How many requests wait for the writer.
     pub waiting: usize,
+    /// Whether it takes requests.
+    pub up: bool,
 }
 
 impl Store {
@@ -106,13 +133,42 @@ impl Store {
         Self::start(engine, Box::new(reopen), folder.join(embedded::FILE), Queue::default())
     }
 
+    /// Opens the store of a server. One that does not answer is no fault: the store is away until it does.
+    ///
+    /// # Errors
+    /// [`StoreFault::Newer`], [`StoreFault::Refused`], [`StoreFault::Volatile`], [`StoreFault::Io`].
+    pub fn join(server: &SharedStore) -> Result<Self, StoreFault> {
+        let queue = Arc::new(Queue::default());
+        let (given, lease) = (server.clone(), server.lease);
+        let shared = Arc::clone(&queue);
+        let writer = match server.kind {
+            ServerKind::PostgreSql => shared::spawn(move || Postgres::new(given, Clock::Server), lease, shared)?,
+            ServerKind::Redis => shared::spawn(move || Redis::new(given, Clock::Server), lease, shared)?,
+        };
+        Ok(Self::of_server(queue, writer))
+    }
+
+    fn of_server(queue: Arc<Queue>, writer: JoinHandle<()>) -> Self {
+        Self(Arc::new(Shared {
+            queue,
+            writer: Some(writer),
+            place: Place::Server,
+        }))
+    }
+
+    /// Whether several gateways share it.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.place, Place::Server)
+    }
+
     fn start(engine: Embedded, reopen: Reopen, file: PathBuf, queue: Queue) -> Result<Self, StoreFault> {
         let queue = Arc::new(queue);
         let writer = writer::spawn(engine, reopen, Arc::clone(&queue))?;
         Ok(Self(Arc::new(Shared {
             queue,
             writer: Some(writer),
-            file,
+            place: Place::File(file),
         })))
     }
 
@@ -177,7 +233,8 @@ impl Store {
         wait: Duration,
         ask: impl AsyncFn() -> Result<Claim, StoreFault>,
     ) -> Result<Claim, StoreFault> {
-        waiters::patiently(&self.0.queue.waiters, key, wait, ask).await
+        let every = self.is_shared().then_some(LOOK_EVERY);
+        waiters::patiently(&self.0.queue.waiters, key, wait, every, ask).await
     }
 
     /// Some records after `after`, in the order of their names.
@@ -191,12 +248,14 @@ impl Store {
         }
     }
 
-    /// Writes down an operator's word on an unknown outcome; false when the outcome of `key` is not unknown.
+    /// Writes down an operator's word on an unknown outcome; false when what stands under `key` is not, or not any more,
+    /// the unknown outcome that the operator has `seen`.
     ///
     /// # Errors
     /// As [`Store::reserve`].
-    pub async fn rule(&self, key: RecordKey, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
-        match self.ask(Request::Rule { key, ruling, now }).await? {
+    pub async fn rule(&self, key: RecordKey, seen: Record, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
+        let request = Request::Rule { key, seen, ruling, now };
+        match self.ask(request).await? {
             Answer::Ruled(done) => Ok(done),
             _ => Err(StoreFault::Closed),
         }
@@ -206,25 +265,36 @@ impl Store {
     /// served meanwhile.
     ///
     /// # Errors
-    /// As [`Store::reserve`], or the copy cannot be written.
+    /// As [`Store::reserve`], or the copy cannot be written. A server has its own ways of making copies.
     pub async fn back_up(&self) -> Result<Copied, StoreFault> {
+        let Place::File(file) = &self.0.place else {
+            return Err(StoreFault::Refused(
+                "copies of a shared store are made with its server's own tools".to_owned(),
+            ));
+        };
         let Answer::Snapshot(snapshot) = self.ask(Request::Snapshot).await? else {
             return Err(StoreFault::Closed);
         };
-        let file = self.0.file.with_file_name(BACKUP);
+        let file = file.with_file_name(BACKUP);
         tokio::task::spawn_blocking(move || snapshot.write_to(&file))
             .await
             .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
     }
 
-    /// Whether the store takes requests. While there is no room on the disk it does not; after any other fault of a commit
-    /// it never does again in this life.
+    /// Whether the store takes requests. While there is no room on the disk, or a server is away, it does not; after any
+    /// other fault of a commit the embedded store never does again in this life.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.0.queue.is_open()
     }
 
-    /// Figures for metrics; asks the file system for the size of the file.
+    /// Why the server of a shared store is away, if it is.
+    #[must_use]
+    pub fn away(&self) -> Option<StoreFault> {
+        self.0.queue.away_because()
+    }
+
+    /// Figures for metrics; asks the file system for the size of the file. Those of a server are some seconds old.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let figures = self.0.queue.figures();
@@ -233,7 +303,11 @@ impl Store {
             unknown: figures.unknown,
             commits: figures.commits,
             waiting: figures.waiting,
-            file_bytes: std::fs::metadata(&self.0.file).map_or(0, |file| file.len()),
+            up: self.is_healthy(),
+            file_bytes: match &self.0.place {
+                Place::File(file) => std::fs::metadata(file).map_or(0, |file| file.len()),
+                Place::Server => figures.bytes,
+            },
         }
     }
 
@@ -248,6 +322,13 @@ impl Reservation {
     #[must_use]
     pub fn key(&self) -> Option<&RecordKey> {
         self.reserved.as_ref().map(Reserved::key)
+    }
+
+    /// Whether the key is still this request's for sure: to be asked right before anything is sent. In a shared store, a
+    /// gateway that was not heard of for too long (it was stopped, or its machine slept) may have lost it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.shared.queue.is_held()
     }
 
     /// Which request it is for; none once it is settled.
@@ -309,7 +390,13 @@ impl Reservation {
             return Err(StoreFault::Closed);
         };
         let reply = self.shared.queue.settle(reserved, settlement)?;
-        match reply.await.map_err(|_| StoreFault::Closed)?.map(Parcel::open)? {
+        let reply = match self.shared.place {
+            Place::File(_) => reply.await,
+            Place::Server => tokio::time::timeout(SETTLE_PATIENCE, reply)
+                .await
+                .map_err(|_| StoreFault::Unavailable("no answer in time".to_owned()))?,
+        };
+        match reply.map_err(|_| StoreFault::Closed)?.map(Parcel::open)? {
             Answer::Settled => Ok(()),
             Answer::Overtaken => Err(StoreFault::Overtaken),
             _ => Err(StoreFault::Closed),

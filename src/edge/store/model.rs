@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 use super::failing::{Failing, until};
-use super::tests::{fingerprint, key, started, wait};
+use super::tests::{fingerprint, key, ruled, started, wait};
 use super::*;
 
 const KEEP: u64 = 100;
@@ -229,11 +229,11 @@ impl World {
                 transaction_id: None,
             }
         };
-        let ruled = wait(self.store.rule(key(of), ruling, now)).unwrap();
+        let done = ruled(&self.store, key(of), ruling, now).unwrap();
         let Some(Known::Doubt(by)) = self.known.get(&of).copied() else {
-            return assert!(!ruled);
+            return assert!(!done);
         };
-        assert!(ruled);
+        assert!(done);
         if free {
             self.known.remove(&of);
         } else {

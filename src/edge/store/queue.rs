@@ -1,12 +1,13 @@
 //! Between those who ask and the one who writes: a bounded queue.
 //!
 //! Settling never meets a full queue. A reservation that was granted has its place until it is settled, for a payment
-//! that was made must be written down however busy the store is.
+//! that was made must be written down however busy the store is. While the server of a shared store is away, settlements
+//! wait for it and everything else is told so at once.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::sync::oneshot;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::{Notify, oneshot};
 
 use super::StoreFault;
 use super::embedded::{Answer, MAX_BATCH, Request, Settlement};
@@ -30,6 +31,10 @@ pub(super) struct Job {
 pub(super) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    /// The same as `ready`, for tasks.
+    called: Notify,
+    /// The server went away, for whoever looks for it.
+    lost: Notify,
     /// Who waits for a key to be settled.
     pub(super) waiters: Arc<Waiters>,
     max_queued: usize,
@@ -44,15 +49,31 @@ struct State {
     /// Waiting requests and reservations not yet settled.
     live: usize,
     phase: Phase,
+    /// Why the server is away.
+    away: Option<StoreFault>,
+    /// Until when what is held here is held for sure, by two clocks; none where nobody else can take it.
+    held: Option<Held>,
     keys: u64,
     unknown: u64,
+    bytes: u64,
     commits: u64,
+}
+
+/// When a server was last told that this gateway lives, and how long that is good for. The one clock stands still while
+/// the machine sleeps, the other can be set: the earlier end counts.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    at: Instant,
+    by_the_wall: SystemTime,
+    good_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Takes everything.
     Open,
+    /// The server is away: takes settlements, which wait.
+    Away,
     /// There is no room on the disk: takes settlements, and keeps them until there is.
     Suspended,
     /// Takes settlements, and ends when nothing waits.
@@ -65,6 +86,7 @@ enum Phase {
 pub(super) struct Figures {
     pub(super) keys: u64,
     pub(super) unknown: u64,
+    pub(super) bytes: u64,
     pub(super) commits: u64,
     pub(super) waiting: usize,
 }
@@ -83,11 +105,16 @@ impl Queue {
                 queued: 0,
                 live: 0,
                 phase: Phase::Open,
+                away: None,
+                held: None,
                 keys: 0,
                 unknown: 0,
+                bytes: 0,
                 commits: 0,
             }),
             ready: Condvar::new(),
+            called: Notify::new(),
+            lost: Notify::new(),
             waiters: Arc::default(),
             max_queued,
             max_live,
@@ -99,6 +126,7 @@ impl Queue {
         let mut state = self.lock();
         match state.phase {
             Phase::Open => {}
+            Phase::Away => return Err(state.away.clone().unwrap_or(StoreFault::Closed)),
             Phase::Suspended => return Err(StoreFault::NoRoom),
             Phase::Draining | Phase::Ended => return Err(StoreFault::Closed),
         }
@@ -139,8 +167,13 @@ impl Queue {
         let (reply, receiver) = oneshot::channel();
         state.jobs.push_back(Job { request, reply });
         drop(state);
-        self.ready.notify_one();
+        self.call();
         receiver
+    }
+
+    fn call(&self) {
+        self.ready.notify_one();
+        self.called.notify_one();
     }
 
     /// Waits for work and takes up to [`MAX_BATCH`] of it; empty when the queue has ended.
@@ -149,6 +182,28 @@ impl Queue {
         while state.jobs.is_empty() && state.phase == Phase::Open {
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        Self::batch(state)
+    }
+
+    /// As [`Queue::take`], for one of several tasks that write to a server.
+    pub(super) async fn taken(&self) -> Vec<Job> {
+        loop {
+            let called = self.called.notified();
+            {
+                let state = self.lock();
+                let (open, some) = (state.phase == Phase::Open, !state.jobs.is_empty());
+                if (open && some) || matches!(state.phase, Phase::Draining | Phase::Ended) {
+                    let batch = Self::batch(state);
+                    // Whoever is called next finds more work, or the end.
+                    self.called.notify_one();
+                    return batch;
+                }
+            }
+            called.await;
+        }
+    }
+
+    fn batch(mut state: MutexGuard<'_, State>) -> Vec<Job> {
         if state.jobs.is_empty() {
             state.phase = Phase::Ended;
         }
@@ -169,6 +224,84 @@ impl Queue {
         state.live = state.live.saturating_sub(ended);
         (state.keys, state.unknown) = (keys, unknown);
         state.commits += u64::from(committed);
+    }
+
+    /// Takes note of requests that are done, with whatever result but a reservation.
+    pub(super) fn ended(&self, count: usize) {
+        let mut state = self.lock();
+        state.live = state.live.saturating_sub(count);
+        state.commits += 1;
+    }
+
+    /// Settlements that could not be written come first the next time; they come back from a store that closes.
+    pub(super) fn put_back(&self, settlements: Vec<Job>) -> Result<(), Vec<Job>> {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Open | Phase::Away) {
+            return Err(settlements);
+        }
+        for job in settlements.into_iter().rev() {
+            state.jobs.push_front(job);
+        }
+        drop(state);
+        self.call();
+        Ok(())
+    }
+
+    /// The server is away: whoever waits for more than a settlement is told so.
+    pub(super) fn away(&self, fault: &StoreFault) {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Open | Phase::Away) {
+            return;
+        }
+        state.phase = Phase::Away;
+        state.away = Some(fault.clone());
+        let (kept, told): (VecDeque<Job>, VecDeque<Job>) = std::mem::take(&mut state.jobs)
+            .into_iter()
+            .partition(|job| job.request.is_settlement());
+        state.jobs = kept;
+        state.queued = 0;
+        state.live = state.live.saturating_sub(told.len());
+        drop(state);
+        for job in told {
+            let _ = job.reply.send(Err(fault.clone()));
+        }
+        self.lost.notify_one();
+    }
+
+    /// The server is there (again), has heard of this gateway since `at`, and counts it as alive for `good_for`.
+    pub(super) fn back(&self, at: (Instant, SystemTime), good_for: Duration) {
+        let mut state = self.lock();
+        if state.phase == Phase::Away {
+            state.phase = Phase::Open;
+            state.away = None;
+        }
+        state.held = Some(Held {
+            at: at.0,
+            by_the_wall: at.1,
+            good_for,
+        });
+        drop(state);
+        self.called.notify_one();
+    }
+
+    /// Waits until the server is found to be away.
+    pub(super) async fn is_lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// Whether what is held here is surely not taken for abandoned by others.
+    pub(super) fn is_held(&self) -> bool {
+        let held = self.lock().held;
+        held.is_none_or(|held| {
+            let by_the_wall = held.by_the_wall.elapsed().unwrap_or_default();
+            held.at.elapsed().max(by_the_wall) < held.good_for
+        })
+    }
+
+    /// Takes note of a server's figures.
+    pub(super) fn figured(&self, keys: u64, unknown: u64, bytes: u64) {
+        let mut state = self.lock();
+        (state.keys, state.unknown, state.bytes) = (keys, unknown, bytes);
     }
 
     /// There is no room for a batch: whoever waits hears of it, and settlements are kept, those of the batch first.
@@ -219,12 +352,12 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.phase = match state.phase {
-            Phase::Open => Phase::Draining,
+            Phase::Open | Phase::Away => Phase::Draining,
             Phase::Suspended => Phase::Ended,
             phase @ (Phase::Draining | Phase::Ended) => phase,
         };
         drop(state);
-        self.ready.notify_one();
+        self.call();
     }
 
     /// Takes nothing any more; whoever waits hears that the store has closed.
@@ -235,6 +368,12 @@ impl Queue {
         drop(state);
         drop(jobs);
         self.waiters.close();
+        self.call();
+    }
+
+    /// Why the server is away, if it is.
+    pub(super) fn away_because(&self) -> Option<StoreFault> {
+        self.lock().away.clone()
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -246,6 +385,7 @@ impl Queue {
         Figures {
             keys: state.keys,
             unknown: state.unknown,
+            bytes: state.bytes,
             commits: state.commits,
             waiting: state.jobs.len(),
         }

@@ -56,6 +56,14 @@ pub(super) fn duplicate(id: &str, completed_at: u64) -> Verdict {
     }
 }
 
+/// An operator's word on what stands under a key now.
+pub(super) fn ruled(store: &Store, key: RecordKey, ruling: Ruling, now: u64) -> Result<bool, StoreFault> {
+    match wait(store.show(key))? {
+        Some(seen) => wait(store.rule(key, seen, ruling, now)),
+        None => Ok(false),
+    }
+}
+
 fn complete(reservation: Reservation, id: &str, now: u64) {
     wait(reservation.complete(201, Some(id.into()), now)).unwrap();
 }
@@ -297,13 +305,9 @@ fn an_operator_lists_and_rules() {
     let later = wait(store.list(Filter::Of(Kind::Done), None, NOW + 100)).unwrap();
     assert_eq!(later, Page::default(), "what has expired is absent");
 
-    assert_eq!(wait(store.rule(key(100), Ruling::Free, NOW)), Ok(false), "it runs");
-    assert_eq!(wait(store.rule(key(0), Ruling::Free, NOW)), Ok(false), "it is done");
-    assert_eq!(
-        wait(store.rule(key(999), Ruling::Free, NOW)),
-        Ok(false),
-        "there is none"
-    );
+    assert_eq!(ruled(&store, key(100), Ruling::Free, NOW), Ok(false), "it runs");
+    assert_eq!(ruled(&store, key(0), Ruling::Free, NOW), Ok(false), "it is done");
+    assert_eq!(ruled(&store, key(999), Ruling::Free, NOW), Ok(false), "there is none");
     for of in [1000, 1001] {
         wait(granted(&store, of, NOW).unknown(NOW)).unwrap();
     }
@@ -313,9 +317,9 @@ fn an_operator_lists_and_rules() {
         status: Some(201),
         transaction_id: Some("t".into()),
     };
-    assert_eq!(wait(store.rule(key(1000), done, NOW + 9)), Ok(true));
+    assert_eq!(ruled(&store, key(1000), done, NOW + 9), Ok(true));
     assert_eq!(refused(&store, 1000, NOW + 108), duplicate("t", NOW + 9));
-    assert_eq!(wait(store.rule(key(1001), Ruling::Free, NOW)), Ok(true));
+    assert_eq!(ruled(&store, key(1001), Ruling::Free, NOW), Ok(true));
     assert_eq!(wait(store.show(key(1001))), Ok(None));
     assert_eq!(store.stats().unknown, 0);
 }
@@ -388,7 +392,7 @@ fn a_file_of_the_format_before_owners_is_taken_over() {
     assert_eq!(store.stats().unknown, 1);
     let page = wait(store.list(Filter::Unsettled, None, NOW)).unwrap();
     assert_eq!((page.records.len(), &page.records[0].1.owner), (1, &None));
-    assert_eq!(wait(store.rule(key(1), Ruling::Free, NOW)), Ok(true));
+    assert_eq!(ruled(&store, key(1), Ruling::Free, NOW), Ok(true));
     drop(store);
     assert_eq!(fact(None), 3);
 }
@@ -428,7 +432,7 @@ fn who_waits_for_a_key_is_woken_by_whatever_settles_it() {
     for how in [1, 2] {
         let unknown = Verdict::Unknown { since: NOW };
         assert_eq!(settle(how), (unknown.clone(), unknown, ()));
-        assert_eq!(wait(store.rule(key(1), Ruling::Free, NOW)), Ok(true));
+        assert_eq!(ruled(&store, key(1), Ruling::Free, NOW), Ok(true));
     }
 }
 

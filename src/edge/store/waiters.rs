@@ -106,11 +106,13 @@ impl Drop for Waiter {
     }
 }
 
-/// Asks for a key again each time that it is settled, until it is not in progress or `wait` is over.
+/// Asks for a key again each time that it is settled, until it is not in progress or `wait` is over; also `every` so
+/// often, where others than this process may settle it.
 pub(super) async fn patiently(
     waiters: &Arc<Waiters>,
     key: RecordKey,
     wait: Duration,
+    every: Option<Duration>,
     ask: impl AsyncFn() -> Result<Claim, StoreFault>,
 ) -> Result<Claim, StoreFault> {
     let in_progress = Ok(Claim::Refused(Verdict::InProgress));
@@ -124,7 +126,9 @@ pub(super) async fn patiently(
             return claim;
         }
         // A sender that is gone means that the store has ended, which the next question will say.
-        if tokio::time::timeout_at(until, pin!(&mut waiter.woken)).await.is_err() {
+        let look = every.map_or(until, |every| until.min(Instant::now() + every));
+        let woken = tokio::time::timeout_at(look, pin!(&mut waiter.woken)).await;
+        if woken.is_err() && look == until {
             return in_progress;
         }
     }
@@ -175,7 +179,7 @@ mod tests {
             let verdict = if settled.get() { DONE } else { Verdict::InProgress };
             Ok(Claim::Refused(verdict))
         };
-        verdict(patiently(waiters, key(1), WAIT, ask).await)
+        verdict(patiently(waiters, key(1), WAIT, None, ask).await)
     }
 
     fn run(future: impl Future<Output = ()>) {
@@ -221,7 +225,7 @@ mod tests {
                 Ok(Claim::Refused(DONE))
             };
             let started = Instant::now();
-            assert_eq!(verdict(patiently(&waiters, key(1), WAIT, ask).await), DONE);
+            assert_eq!(verdict(patiently(&waiters, key(1), WAIT, None, ask).await), DONE);
             assert_eq!((asked.get(), started.elapsed()), (2, Duration::ZERO));
         });
     }

@@ -229,10 +229,14 @@ impl Desk {
         } else {
             Ruling::Free
         };
-        if self.store.rule(key, ruling, unix_now()).await? {
+        if self.store.rule(key, record.clone(), ruling, unix_now()).await? {
             Ok(())
         } else {
-            Err(StoreFault::Closed.into())
+            Err(Told::refused(
+                StatusCode::CONFLICT,
+                "changed_meanwhile",
+                "somebody else settled it meanwhile; look at it again",
+            ))
         }
     }
 }

@@ -74,6 +74,40 @@ fn used(desk: &Desk, user: &str, key: &str, became: Became) -> String {
 }
 
 #[test]
+fn a_word_is_about_what_the_operator_saw_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (desk, journal) = desk(folder.path());
+    let key: RecordKey = used(&desk, "u1", "k", Became::Unknown).parse().unwrap();
+    let seen = wait(desk.store.show(key)).unwrap().unwrap();
+    // Somebody else, at another gateway, says that it is free; it is sent again, and is unknown again.
+    assert_eq!(settle(&desk, "k", r#"{"as":"free"}"#).0, 200);
+    let fingerprint = Fingerprint::from_bytes([2; 32]);
+    let claim = wait(
+        desk.store
+            .reserve(key, None, fingerprint, Duration::from_secs(1000), unix_now()),
+    );
+    let Ok(Claim::Granted(reservation)) = claim else {
+        panic!("{claim:?}");
+    };
+    wait(reservation.unknown(unix_now())).unwrap();
+    let who = Who {
+        via: "admin",
+        from: "127.0.0.1:4711".into(),
+    };
+    let Ok(Question::Settle(_, word)) = Question::read(&Method::POST, &format!("{PATH}/k/settle"), br#"{"as":"done"}"#)
+    else {
+        panic!("not read");
+    };
+    let told = wait(desk.record_and_rule(&journal, key, &seen, &word, &who)).unwrap_err();
+    assert_eq!(
+        (told.status, &told.body["error"]),
+        (StatusCode::CONFLICT, &json!("changed_meanwhile"))
+    );
+    let stands = wait(desk.store.show(key)).unwrap().unwrap();
+    assert_eq!((Kind::of(&stands), stands.fingerprint), (Kind::Unknown, fingerprint));
+}
+
+#[test]
 fn a_record_tells_whose_it_is_and_what_became_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let (desk, _journal) = desk(folder.path());

@@ -54,6 +54,8 @@ pub struct Setup {
     pub extra: String,
     /// More lines of its first listener.
     pub listener: String,
+    /// Where the keys that were used are kept.
+    pub state: String,
     pub sync: &'static str,
     pub audit: Option<String>,
     pub backend: u16,
@@ -76,6 +78,7 @@ impl Setup {
             policy: POLICY.into(),
             extra: String::new(),
             listener: String::new(),
+            state: "state/".into(),
             sync: "writes",
             audit: None,
             backend: backend.port(),
@@ -109,6 +112,7 @@ impl Setup {
             policy,
             extra,
             listener,
+            state,
             sync,
             audit,
             backend,
@@ -130,7 +134,7 @@ impl Setup {
             "tollgate.yaml",
             &format!(
                 "listen:\n  - address: 127.0.0.1:{port}\n{listener}\nadmin: {{ address: 127.0.0.1:{admin} }}\npolicy: policy\n\
-                 state: state/\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
+                 state: {state}\naudit: {{ path: {audit}, sync: {sync} }}\nworkers: 2\nupstreams:\n  billing: {{ url: \
                  \"http://127.0.0.1:{backend}\", connect_timeout: 1s, timeout: {timeout}, max_connections: 64{upstream} }}\n{extra}\n"
             ),
         );
