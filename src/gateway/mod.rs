@@ -277,6 +277,7 @@ impl Gateway {
             self.shared
                 .paces
                 .admit(&caller.authority, standing)
+                .await
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;

@@ -14,7 +14,7 @@ use crate::ledger::MAX_SEALED_ANSWER;
 
 #[path = "../../../tests/servers/mod.rs"]
 #[allow(unreachable_pub, dead_code, unused_imports)]
-mod servers;
+pub(super) mod servers;
 
 fn in_postgresql(server: &servers::Postgres) -> SharedStore {
     SharedStore {
@@ -24,7 +24,7 @@ fn in_postgresql(server: &servers::Postgres) -> SharedStore {
     }
 }
 
-fn in_redis(server: &servers::Redis) -> SharedStore {
+pub(super) fn in_redis(server: &servers::Redis) -> SharedStore {
     at(ServerKind::Redis, server.socket())
 }
 
@@ -61,7 +61,7 @@ fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
     }
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) fn until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(
