@@ -222,9 +222,8 @@ impl Counter {
     async fn serve(&mut self, questions: &mut mpsc::Receiver<Question>) -> Result<(), StoreFault> {
         let mut together = Vec::with_capacity(MAX_TOGETHER);
         loop {
-            match timeout(MAX_SILENCE, questions.recv_many(&mut together, MAX_TOGETHER)).await {
-                Ok(0) => return Ok(()),
-                Ok(_) | Err(_) => {}
+            if let Ok(0) = timeout(MAX_SILENCE, questions.recv_many(&mut together, MAX_TOGETHER)).await {
+                return Ok(());
             }
             let answers = timeout(MAX_ANSWER, self.ask(&together)).await;
             let answers = answers.unwrap_or_else(|_| Err(silent()))?;
