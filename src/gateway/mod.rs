@@ -258,6 +258,7 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        arrival.peer.is_up_to_date()?;
         if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
             return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
         }

@@ -9,6 +9,7 @@ pub mod frames;
 mod pki;
 mod policy;
 mod room;
+mod tunnel;
 
 pub use backend::{Backend, Request, answer};
 pub use client::{Answer, Client, ask, raw};
@@ -16,6 +17,7 @@ pub use pki::{Pki, Shown};
 pub use policy::{ACCOUNT, CANARY, ISSUER, POLICY, claims};
 
 pub use room::Room;
+pub use tunnel::tunnel;
 
 use serde_json::Value;
 use std::fs;
