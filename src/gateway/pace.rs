@@ -3,6 +3,8 @@
 //! Tables of a fixed size, made when the first limit is met. Users share sets of [`WAYS`] places by a hash that nobody
 //! outside can foresee; where a set is full of users who are all at it, the one who has been the slowest is forgotten. So
 //! to be forgotten takes as many others as a set has places, each of which has been faster.
+//!
+//! Where gateways share a server that counts users for all of them, this is what is known of them meanwhile.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -95,31 +97,44 @@ impl Paces {
         let Some(limit) = caller.rate_limit() else {
             return Ok(());
         };
-        let Caller { issuer, user, .. } = &caller.caller;
-        let who = self.own.hash((issuer, user));
-        let told = match &self.shared {
-            Some(shared) => Box::pin(shared.take(issuer, user, limit.every(), limit.burst)).await,
-            None => None,
+        let who = self.own.hash((&caller.caller.issuer, &caller.caller.user));
+        let admitted = match &self.shared {
+            Some(shared) => Box::pin(self.admit_in(shared, who, limit, caller)).await,
+            None => self.own.admit(who, limit),
         };
-        let now = self.own.now();
-        let (ahead, wait) = match told {
-            Some(Told { ahead, wait }) => {
-                self.own.learn(who, now.saturating_add(nanos(ahead)));
-                (nanos(ahead), wait)
+        match admitted {
+            Ok(ahead) => {
+                let (left, next) = limit.left(ahead, 0);
+                *standing = Some(Standing { limit, left, next });
+                Ok(())
             }
-            None => match self.own.take(who, limit, now) {
-                Ok(kept) => (kept.saturating_sub(now), None),
-                Err(wait) => (0, Some(wait)),
-            },
-        };
-        if let Some(wait) = wait {
-            let (left, next) = (0, wait);
-            *standing = Some(Standing { limit, left, next });
-            return Err(Refusal::too_fast(wait));
+            Err(wait) => {
+                let (left, next) = (0, wait);
+                *standing = Some(Standing { limit, left, next });
+                Err(Refusal::too_fast(wait))
+            }
         }
-        let (left, next) = limit.left(ahead, 0);
-        *standing = Some(Standing { limit, left, next });
-        Ok(())
+    }
+
+    /// As [`Table::admit`], of all gateways.
+    async fn admit_in(
+        &self,
+        shared: &SharedPaces,
+        who: (u64, u64),
+        limit: RateLimit,
+        caller: &Authority,
+    ) -> Result<u64, Duration> {
+        // Who is too fast for what is known here is so everywhere: a flood costs the server nothing.
+        if let Pace::TooFast(wait) = limit.judge(self.own.kept(who), self.own.now()) {
+            return Err(wait);
+        }
+        let Caller { issuer, user, .. } = &caller.caller;
+        let Some(Told { ahead, wait }) = shared.take(issuer, user, limit.every(), limit.burst).await else {
+            return self.own.admit(who, limit);
+        };
+        let ahead = nanos(ahead);
+        self.own.learn(who, self.own.now().saturating_add(ahead));
+        wait.map_or(Ok(ahead), Err)
     }
 }
 
@@ -221,6 +236,12 @@ impl Table {
             .iter()
             .find(|place| place.who == who)
             .map_or(0, |place| place.kept)
+    }
+
+    /// Counts one more, and gives by how much its user is ahead now, in nanoseconds; or says how much too early it comes.
+    fn admit(&self, who: (u64, u64), limit: RateLimit) -> Result<u64, Duration> {
+        let now = self.now();
+        self.take(who, limit, now).map(|kept| kept.saturating_sub(now))
     }
 
     /// Counts one more, and gives what is kept now; or says how much too early it comes.
