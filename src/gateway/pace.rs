@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
 use super::source::neighbourhood;
-use crate::edge::store::{SharedPaces, Told};
+use crate::edge::store::{Counted, SharedPaces};
 use crate::identity::Caller;
 use crate::policy::{Authority, Pace, RateLimit};
 
@@ -129,7 +129,7 @@ impl Paces {
             return Err(wait);
         }
         let Caller { issuer, user, .. } = &caller.caller;
-        let Some(Told { ahead, wait }) = shared.take(issuer, user, limit.every(), limit.burst).await else {
+        let Some(Counted { ahead, wait }) = shared.take(issuer, user, limit.every(), limit.burst).await else {
             return self.own.admit(who, limit);
         };
         let ahead = nanos(ahead);

@@ -54,7 +54,7 @@ pub use faults::StoreFault;
 pub use file::BACKUP;
 pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
-pub use redis::{MAX_ASKED, SharedPaces, SharedPacing, Told};
+pub use redis::{Counted, MAX_ASKED, SharedPaces, SharedPacing};
 pub use snapshot::Copied;
 pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 

@@ -19,7 +19,7 @@ use crate::ledger::{
     MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
 };
 use link::{Link, call, name};
-pub use paces::{MAX_ASKED, SharedPaces, SharedPacing, Told};
+pub use paces::{Counted, MAX_ASKED, SharedPaces, SharedPacing};
 use resp::{Command, Reply};
 
 /// Talks to one server for one holder.

@@ -8,6 +8,7 @@
 mod tests;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use std::mem::replace;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,6 +41,9 @@ const MAX_CONNECT: Duration = Duration::from_secs(5);
 /// How long nothing may be asked before it is asked whether it is still there.
 const MAX_SILENCE: Duration = Duration::from_secs(1);
 
+/// Longest time ahead, in microseconds: thirty years, which leaves the sum with the time of day exact in the server's floats.
+const MAX_AHEAD: u64 = 1_000_000_000_000_000;
+
 /// Shortest and longest pause before a server that is away is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -47,12 +51,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 #[derive(Debug)]
 pub struct SharedPaces {
     asked: mpsc::Sender<Question>,
-    standing: Arc<Standing>,
+    health: Arc<Health>,
 }
 
 /// What both sides know of the server.
 #[derive(Debug, Default)]
-struct Standing {
+struct Health {
     up: AtomicBool,
     /// Questions that got no answer.
     unanswered: AtomicU64,
@@ -60,7 +64,7 @@ struct Standing {
 
 /// What was counted of a user, who asks for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Counted {
     /// By how much the user is ahead of an even flow.
     pub ahead: Duration,
     /// How much too early the request comes; absent if it may pass, and is counted then.
@@ -81,7 +85,7 @@ struct Question {
     /// In microseconds.
     interval: u64,
     most: u64,
-    reply: oneshot::Sender<Told>,
+    reply: oneshot::Sender<Counted>,
 }
 
 impl SharedPaces {
@@ -91,8 +95,8 @@ impl SharedPaces {
     /// [`StoreFault::Io`]: no thread can be started.
     pub fn start(server: SharedStore) -> Result<Self, StoreFault> {
         let (asked, questions) = mpsc::channel(MAX_ASKED);
-        let standing = Arc::new(Standing::default());
-        let theirs = Arc::clone(&standing);
+        let health = Arc::new(Health::default());
+        let theirs = Arc::clone(&health);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -101,25 +105,24 @@ impl SharedPaces {
             .name("paces".to_owned())
             .spawn(move || runtime.block_on(drive(&server, questions, &theirs)))
             .map_err(|error| StoreFault::io("the thread that counts", &error))?;
-        Ok(Self { asked, standing })
+        Ok(Self { asked, health })
     }
 
     /// Counts one more request of a user, who is known by issuer and name. None: the server does not say, and the gateway has
     /// to go by what it has counted itself.
-    pub async fn take(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Told> {
+    pub async fn take(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
         let told = self.ask(issuer, user, interval, burst).await;
         if told.is_none() {
-            self.standing.unanswered.fetch_add(1, Ordering::Relaxed);
+            self.health.unanswered.fetch_add(1, Ordering::Relaxed);
         }
         told
     }
 
-    async fn ask(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Told> {
+    async fn ask(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
         if !self.is_up() {
             return None;
         }
-        // Rounded up: nobody may ask more often than the policy says. More microseconds than a float of the server's
-        // keeps apart are as good as forever.
+        // Rounded up: nobody may ask more often than the policy says.
         let interval = u64::try_from(interval.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
         let interval = interval.clamp(1, MAX_AHEAD);
         let most = interval.saturating_mul(u64::from(burst.max(1))).min(MAX_AHEAD);
@@ -135,7 +138,7 @@ impl SharedPaces {
     }
 
     fn is_up(&self) -> bool {
-        self.standing.up.load(Ordering::Relaxed)
+        self.health.up.load(Ordering::Relaxed)
     }
 
     /// How it goes.
@@ -143,13 +146,10 @@ impl SharedPaces {
     pub fn stats(&self) -> SharedPacing {
         SharedPacing {
             up: self.is_up(),
-            alone: self.standing.unanswered.load(Ordering::Relaxed),
+            alone: self.health.unanswered.load(Ordering::Relaxed),
         }
     }
 }
-
-/// Longest time ahead, in microseconds: thirty years, which leaves the sum with the time of day exact in the server's floats.
-const MAX_AHEAD: u64 = 1_000_000_000_000_000;
 
 /// Issuer and name, of which neither can be taken for a part of the other.
 fn hash(issuer: &str, user: &str) -> [u8; 32] {
@@ -161,18 +161,19 @@ fn hash(issuer: &str, user: &str) -> [u8; 32] {
 }
 
 /// Connects, asks, and connects again, until nobody is left to ask for.
-async fn drive(server: &SharedStore, mut questions: mpsc::Receiver<Question>, standing: &Standing) {
+async fn drive(server: &SharedStore, mut questions: mpsc::Receiver<Question>, health: &Health) {
     let mut pause = PAUSES.0;
     let mut told_away = false;
     while let Some(counter) = unasked(&mut questions, timeout(MAX_CONNECT, Counter::open(server))).await {
         let counter = counter.unwrap_or_else(|_| Err(silent()));
         let fault = match counter {
             Ok(mut counter) => {
-                tracing::info!("rate limits are counted in the shared store");
-                (pause, told_away) = (PAUSES.0, false);
-                standing.up.store(true, Ordering::Relaxed);
+                health.up.store(true, Ordering::Relaxed);
                 let ended = counter.serve(&mut questions).await;
-                standing.up.store(false, Ordering::Relaxed);
+                health.up.store(false, Ordering::Relaxed);
+                if counter.has_answered {
+                    (pause, told_away) = (PAUSES.0, false);
+                }
                 ended.err()
             }
             Err(fault) => Some(fault),
@@ -205,6 +206,8 @@ async fn unasked<T>(questions: &mut mpsc::Receiver<Question>, what: impl Future<
 struct Counter {
     line: Line,
     script: String,
+    /// A server may take connections and answer nothing, a replica for one.
+    has_answered: bool,
 }
 
 impl Counter {
@@ -212,7 +215,11 @@ impl Counter {
         let mut line = admitted(server).await?;
         let script = ask(&mut line, Command::new("SCRIPT").and("LOAD").and(SCRIPT)).await?;
         let script = text(&script)?;
-        Ok(Self { line, script })
+        Ok(Self {
+            line,
+            script,
+            has_answered: false,
+        })
     }
 
     /// Asks what comes, until nobody is left to ask for.
@@ -227,6 +234,9 @@ impl Counter {
             }
             let answers = timeout(MAX_ANSWER, self.ask(&together)).await;
             let answers = answers.unwrap_or_else(|_| Err(silent()))?;
+            if !replace(&mut self.has_answered, true) {
+                tracing::info!("rate limits are counted in the shared store");
+            }
             for (question, told) in together.drain(..).zip(answers) {
                 // Who has gone away meanwhile was counted all the same.
                 let _ = question.reply.send(told);
@@ -235,7 +245,7 @@ impl Counter {
     }
 
     /// Asks all of them; if there are none, whether the server is still there.
-    async fn ask(&mut self, together: &[Question]) -> Result<Vec<Told>, StoreFault> {
+    async fn ask(&mut self, together: &[Question]) -> Result<Vec<Counted>, StoreFault> {
         let commands: Vec<Command> = if together.is_empty() {
             vec![Command::new("PING")]
         } else {
@@ -264,14 +274,14 @@ impl Counter {
     }
 }
 
-fn read(reply: Reply) -> Result<Told, StoreFault> {
+fn read(reply: Reply) -> Result<Counted, StoreFault> {
     let [passed, ahead, wait]: [Reply; 3] = list(reply)?.try_into().map_err(|_| odd("a pace"))?;
     let wait = match number(&passed)? {
         1 => None,
         0 => Some(Duration::from_micros(number(&wait)?)),
         _ => return Err(odd("a pace")),
     };
-    Ok(Told {
+    Ok(Counted {
         ahead: Duration::from_micros(number(&ahead)?),
         wait,
     })

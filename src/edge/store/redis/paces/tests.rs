@@ -16,7 +16,7 @@ fn joined(server: &Redis) -> SharedPaces {
     paces
 }
 
-fn take(paces: &SharedPaces, user: &str, interval: Duration, burst: u32) -> Option<Told> {
+fn take(paces: &SharedPaces, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(paces.take("https://idp.city.example", user, interval, burst))
 }
@@ -137,4 +137,37 @@ fn a_server_that_is_away_is_waited_for_a_moment_and_found_again() {
     until("the script to be brought again", || {
         take(&paces, "u1", HOUR, 3).is_some()
     });
+}
+
+/// Whoever asks without a pause gets the burst and an even flow after it, by a clock of our own.
+#[test]
+fn an_even_flow_passes_after_the_burst() {
+    const INTERVAL: Duration = Duration::from_millis(20);
+    let server = Redis::start();
+    let paces = joined(&server);
+    let began = Instant::now();
+    let mut passed = 0;
+    while passed < 20 {
+        passed += usize::from(take(&paces, "u1", INTERVAL, 3).unwrap().wait.is_none());
+        assert!(
+            began.elapsed() < INTERVAL * 20 + Duration::from_secs(20),
+            "{passed} only"
+        );
+    }
+    // The first three at once; those after them have each waited their time.
+    assert!(began.elapsed() >= INTERVAL * 17, "{:?}", began.elapsed());
+}
+
+/// A replica takes connections and counts nothing.
+#[test]
+fn a_replica_counts_nothing() {
+    let server = Redis::start();
+    let paces = joined(&server);
+    assert_eq!(server.said(&["REPLICAOF", "127.0.0.1", "1"]), "+OK");
+    for _ in 0..3 {
+        until("the connection to be made", || paces.is_up());
+        assert_eq!(take(&paces, "u1", HOUR, 3), None);
+    }
+    assert_eq!(server.said(&["REPLICAOF", "NO", "ONE"]), "+OK");
+    until("the server to count", || take(&paces, "u1", HOUR, 3).is_some());
 }
