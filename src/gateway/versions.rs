@@ -74,15 +74,6 @@ impl Condition {
             return Ok(None);
         };
         let Some(version) = &rules.version else { return Ok(None) };
-        // A path with `;` parameters may be another spelling of a resource that somebody else has locked.
-        if version.get.is_none()
-            && let Err(fault) = call.path.settled()
-        {
-            return Err(Refusal::because(
-                Reason::AmbiguousPath,
-                format!("the path of a version is in doubt: {fault}"),
-            ));
-        }
         let lookup = Lookup::of(version.get.as_deref(), call, &PLAIN)?;
         let path = lookup.call().path.shared().clone();
         let backend = permit.module().map(|module| Arc::clone(&module.upstream_name));
