@@ -12,6 +12,7 @@
 mod embedded;
 mod faults;
 mod file;
+mod leases;
 mod listing;
 mod postgres;
 mod queue;
@@ -52,6 +53,7 @@ use writer::Reopen;
 pub use embedded::{MAX_ANSWER_BYTES, MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_SWEEP};
 pub use faults::StoreFault;
 pub use file::BACKUP;
+pub use leases::{Lease, LockName, Released, Sure};
 pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
 pub use snapshot::Copied;
@@ -389,7 +391,7 @@ impl Reservation {
         let Some(reserved) = self.reserved.take() else {
             return Err(StoreFault::Closed);
         };
-        let reply = self.shared.queue.settle(reserved, settlement)?;
+        let reply = self.shared.queue.settle(Request::Settle { reserved, settlement })?;
         let reply = match self.shared.place {
             Place::File(_) => reply.await,
             Place::Server => tokio::time::timeout(SETTLE_PATIENCE, reply)
@@ -409,7 +411,8 @@ impl Drop for Reservation {
         if let Some(reserved) = self.reserved.take() {
             tracing::warn!(record = %reserved.key(), "a keyed write was dropped, so that its outcome is unknown");
             // Nobody waits for the reply. A closed store needs no word: what runs is unknown when it is opened again.
-            let _ = self.shared.queue.settle(reserved, Settlement::Unknown { now: None });
+            let settlement = Settlement::Unknown { now: None };
+            let _ = self.shared.queue.settle(Request::Settle { reserved, settlement });
         }
     }
 }
