@@ -32,6 +32,8 @@ mod damage;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod locking;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

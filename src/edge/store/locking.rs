@@ -1,0 +1,196 @@
+//! What both kinds of servers promise of the locks that gateways share.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread;
+
+use super::contract::{in_postgresql, in_redis, servers, store, until};
+use super::tests::wait;
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn name(of: u8) -> LockName {
+    [of; 32]
+}
+
+fn lock(store: &Store, of: u8) -> Option<Lease> {
+    wait(store.lock(name(of), LEASE)).unwrap()
+}
+
+/// Two gateways at one server, by a clock that the test sets.
+struct Pair {
+    one: Store,
+    two: Store,
+    clock: Arc<AtomicI64>,
+}
+
+impl Pair {
+    fn at(place: &SharedStore) -> Self {
+        let clock = Arc::new(AtomicI64::new(1000));
+        Self {
+            one: store(place, &clock),
+            two: store(place, &clock),
+            clock,
+        }
+    }
+
+    fn is(&self, now: i64) {
+        self.clock.store(now, Ordering::SeqCst);
+    }
+}
+
+type Case = (&'static str, fn(&Pair));
+
+const CASES: [Case; 5] = [
+    ("a lock is had by one and free when it is released", |Pair { one, two, .. }| {
+        let held = lock(one, 1).unwrap();
+        assert!(lock(two, 1).is_none() && lock(one, 1).is_none());
+        let other = lock(two, 2).unwrap();
+        wait(held.release().unwrap().heard());
+        assert!(held.release().is_none(), "once is enough");
+        let next = lock(two, 1).unwrap();
+        assert!(lock(one, 1).is_none());
+        drop((next, other));
+    }),
+    ("one that is dropped stands until its lease is over", |pair| {
+        drop(lock(&pair.one, 1).unwrap());
+        pair.is(1009);
+        assert!(lock(&pair.two, 1).is_none() && lock(&pair.one, 1).is_none());
+        pair.is(1010);
+        assert!(lock(&pair.two, 1).is_some());
+    }),
+    ("a lease is put off, and never cut short", |pair| {
+        let held = lock(&pair.one, 1).unwrap();
+        pair.is(1005);
+        assert_eq!(wait(held.extend(LEASE)), Ok(true));
+        assert_eq!(wait(held.extend(Duration::from_secs(1))), Ok(true));
+        pair.is(1014);
+        assert!(lock(&pair.two, 1).is_none());
+        // One that is over is still this one's until somebody else has the lock.
+        pair.is(1020);
+        assert_eq!(wait(held.extend(LEASE)), Ok(true));
+        assert!(lock(&pair.two, 1).is_none());
+    }),
+    ("who lost a lock neither has it nor takes it away", |pair| {
+        let late = lock(&pair.one, 1).unwrap();
+        pair.is(1010);
+        let held = lock(&pair.two, 1).unwrap();
+        assert_eq!(wait(late.extend(LEASE)), Ok(false));
+        wait(late.release().unwrap().heard());
+        assert!(lock(&pair.one, 1).is_none(), "it is the other's");
+        assert_eq!(wait(held.extend(LEASE)), Ok(true));
+    }),
+    ("one of 32 who ask at once has it", |Pair { one, two, .. }| {
+        for round in 0..8 {
+            let barrier = Barrier::new(32);
+            let held: Vec<Lease> = thread::scope(|scope| {
+                let asked: Vec<_> = (0..32)
+                    .map(|of| {
+                        let (store, barrier) = ([one, two][of % 2], &barrier);
+                        scope.spawn(move || {
+                            barrier.wait();
+                            lock(store, round)
+                        })
+                    })
+                    .collect();
+                asked.into_iter().filter_map(|asked| asked.join().unwrap()).collect()
+            });
+            assert_eq!(held.len(), 1);
+        }
+    }),
+];
+
+fn keeps_the_contract(place: &SharedStore, empty: impl Fn()) {
+    for (about, case) in CASES {
+        eprintln!("{about}");
+        let pair = Pair::at(place);
+        empty();
+        case(&pair);
+    }
+}
+
+#[test]
+fn postgresql_locks_for_one_at_a_time() {
+    let server = servers::Postgres::start();
+    keeps_the_contract(&in_postgresql(&server), || {
+        server.execute("TRUNCATE tollgate.locks");
+    });
+}
+
+#[test]
+fn redis_locks_for_one_at_a_time() {
+    let server = servers::Redis::start();
+    keeps_the_contract(&in_redis(&server), || {
+        server.said(&["EVAL", FORGET, "0"]);
+    });
+}
+
+const FORGET: &str = "for _, key in ipairs(redis.call('KEYS', '{tollgate}:lock*')) do redis.call('DEL', key) end";
+
+/// A lock that has ended goes, also when nobody asks for it again; one that has not stays.
+fn are_swept(place: SharedStore, count: impl Fn() -> String) {
+    let pair = Pair::at(&SharedStore {
+        lease: Duration::from_secs(1),
+        ..place
+    });
+    drop([1, 2, 3].map(|of| lock(&pair.one, of).unwrap()));
+    pair.is(1005);
+    let held = lock(&pair.two, 4).unwrap();
+    assert_eq!(count(), "4");
+    pair.is(1012);
+    until("what has ended to be gone", || count() == "1");
+    assert_eq!(wait(held.extend(LEASE)), Ok(true));
+}
+
+#[test]
+fn postgresql_sweeps_locks_that_have_ended() {
+    let server = servers::Postgres::start();
+    are_swept(in_postgresql(&server), || {
+        server.execute("SELECT count(*) FROM tollgate.locks")
+    });
+}
+
+#[test]
+fn redis_sweeps_locks_that_have_ended() {
+    let server = servers::Redis::start();
+    are_swept(in_redis(&server), || {
+        let there = server.said(&["EVAL", "return #redis.call('KEYS', '{tollgate}:lock:*')", "0"]);
+        there.trim_start_matches(':').to_owned()
+    });
+}
+
+/// A lock that was asked for in vain is nobody's, although the question may have been carried out.
+#[test]
+fn a_lock_whose_answer_was_lost_is_taken_back() {
+    let server = servers::Redis::start();
+    let pair = Pair::at(&in_redis(&server));
+    server.freeze();
+    let asked = wait(pair.one.lock(name(1), LEASE));
+    server.thaw();
+    assert!(matches!(asked, Err(StoreFault::Unavailable(_))), "{asked:?}");
+    // The clock stands still: it does not end by itself.
+    until("the lock to be free", || {
+        matches!(wait(pair.two.lock(name(1), LEASE)), Ok(Some(_)))
+    });
+    assert!(matches!(wait(pair.two.lock(name(1), LEASE)), Ok(None)));
+}
+
+#[test]
+fn a_redis_that_forgot_its_gateways_locks_for_none_of_them() {
+    let server = servers::Redis::start();
+    let pair = Pair::at(&in_redis(&server));
+    let held = lock(&pair.one, 1).unwrap();
+    server.said(&["FLUSHALL"]);
+    let asked = wait(pair.two.lock(name(1), LEASE));
+    assert!(matches!(asked, Err(StoreFault::Unavailable(_))), "{asked:?}");
+    until("the lock to be lost", || wait(held.extend(LEASE)) == Ok(false));
+}
+
+#[test]
+fn nobody_shares_the_embedded_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    assert!(matches!(wait(store.lock(name(1), LEASE)), Err(StoreFault::Refused(_))));
+    assert!(store.is_healthy());
+}
