@@ -43,16 +43,19 @@ impl Pair {
 type Case = (&'static str, fn(&Pair));
 
 const CASES: [Case; 5] = [
-    ("a lock is had by one and free when it is released", |Pair { one, two, .. }| {
-        let held = lock(one, 1).unwrap();
-        assert!(lock(two, 1).is_none() && lock(one, 1).is_none());
-        let other = lock(two, 2).unwrap();
-        wait(held.release().unwrap().heard());
-        assert!(held.release().is_none(), "once is enough");
-        let next = lock(two, 1).unwrap();
-        assert!(lock(one, 1).is_none());
-        drop((next, other));
-    }),
+    (
+        "a lock is had by one and free when it is released",
+        |Pair { one, two, .. }| {
+            let held = lock(one, 1).unwrap();
+            assert!(lock(two, 1).is_none() && lock(one, 1).is_none());
+            let other = lock(two, 2).unwrap();
+            wait(held.release().unwrap().heard());
+            assert!(held.release().is_none(), "once is enough");
+            let next = lock(two, 1).unwrap();
+            assert!(lock(one, 1).is_none());
+            drop((next, other));
+        },
+    ),
     ("one that is dropped stands until its lease is over", |pair| {
         drop(lock(&pair.one, 1).unwrap());
         pair.is(1009);
