@@ -7,6 +7,7 @@ use std::thread;
 use super::contract::{in_postgresql, in_redis, servers, store, until};
 use super::tests::wait;
 use super::*;
+use crate::edge::locks::{Held, Locks, NotLocked, Resource};
 
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -196,4 +197,73 @@ fn nobody_shares_the_embedded_store() {
     let store = Store::open(folder.path()).unwrap();
     assert!(matches!(wait(store.lock(name(1), LEASE)), Err(StoreFault::Refused(_))));
     assert!(store.is_healthy());
+}
+
+const WRITE: Duration = Duration::from_millis(300);
+const MARGIN: Duration = Duration::from_millis(600);
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The locks of two gateways at one server.
+fn locks(place: &SharedStore) -> [Locks; 2] {
+    [(); 2].map(|()| Locks::beside(&Store::join(place).unwrap(), MARGIN))
+}
+
+async fn taken(locks: &Locks, wait: Duration) -> Result<Held, NotLocked> {
+    locks.take(Resource::new("billing", "/a"), WRITE, wait).await
+}
+
+#[test]
+fn a_lease_is_renewed_for_as_long_as_a_write_takes() {
+    let server = servers::Redis::start();
+    let [one, two] = locks(&in_redis(&server));
+    wait(async {
+        let held = taken(&one, WAIT).await.unwrap();
+        let (finish, finished) = tokio::sync::oneshot::channel();
+        let write = tokio::spawn(held.during(finished, || false));
+        // Longer than any lease.
+        let late = taken(&two, 3 * (WRITE + MARGIN)).await;
+        assert_eq!(late.unwrap_err(), NotLocked::TooLong);
+        finish.send(()).unwrap();
+        assert_eq!(write.await.unwrap(), Some(Ok(())));
+        let held = taken(&two, WAIT).await.unwrap();
+        // The lock stands if what was written may still be under way, and ends by itself.
+        let began = std::time::Instant::now();
+        assert_eq!(held.during(async {}, || true).await, Some(()));
+        drop(taken(&one, WAIT).await.unwrap());
+        assert!(began.elapsed() >= WRITE, "{:?}", began.elapsed());
+        drop(taken(&one, WAIT).await.unwrap());
+    });
+}
+
+#[test]
+fn a_write_is_given_up_when_its_lock_is_lost() {
+    let mut server = servers::Redis::start();
+    let [one, two] = locks(&in_redis(&server));
+    wait(async {
+        let held = taken(&one, WAIT).await.unwrap();
+        held.ready().await.unwrap();
+        server.said(&["FLUSHALL"]);
+        let given_up = held.during(std::future::pending::<()>(), || false).await;
+        assert_eq!(given_up, None);
+        let held = loop {
+            // A server that forgot its gateways hears of them again.
+            if let Ok(held) = taken(&two, WAIT).await {
+                break held;
+            }
+            tokio::task::yield_now().await;
+        };
+        servers::Restarts::crash(&mut server);
+        let began = std::time::Instant::now();
+        // Enough is left of the lease at first; then nothing is begun any more.
+        let fault = loop {
+            if let Err(fault) = held.ready().await {
+                break fault;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(matches!(fault, StoreFault::Unavailable(_)), "{fault:?}");
+        let given_up = held.during(std::future::pending::<()>(), || false).await;
+        assert_eq!(given_up, None);
+        assert!(began.elapsed() < WRITE + MARGIN, "{:?}", began.elapsed());
+    });
 }
