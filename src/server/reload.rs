@@ -217,7 +217,7 @@ impl Reloader {
     /// What does not work although requests may be sent here.
     pub(super) fn impaired(&self) -> Vec<String> {
         let away = self.shared.store.away();
-        away.map(|fault| format!("keyed writes are refused: {fault}"))
+        away.map(|fault| format!("keyed writes are refused, and those by version: {fault}"))
             .into_iter()
             .collect()
     }

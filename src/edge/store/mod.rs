@@ -5,7 +5,8 @@
 //! acknowledged that is not on disk.
 //!
 //! The one who writes has a file of this machine ([`embedded`]), or speaks for this gateway to a server that several share
-//! ([`shared`], [`postgres`], [`redis`]). Who asks does not know which.
+//! ([`shared`], [`postgres`], [`redis`]). Who asks does not know which, but for locks ([`leases`]), which only gateways that
+//! share a store need.
 //!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 

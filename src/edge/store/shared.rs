@@ -259,7 +259,7 @@ impl<S: Server> Driver<S> {
 
     fn is_away(&self, fault: &StoreFault) {
         if self.queue.away_because().is_none() {
-            tracing::error!(%fault, "the shared store is away; keyed writes are refused until it is back");
+            tracing::error!(%fault, "the shared store is away; keyed writes, and those by version, are refused until it is back");
         }
         self.era.set(self.era.get() + 1);
         self.queue.away(fault);

@@ -1,4 +1,4 @@
-//! The store in PostgreSQL: a table of keys, a table of holders, and one statement for each question.
+//! The store in PostgreSQL: a table of keys, one of holders, one of locks, and one statement for each question.
 //!
 //! A batch is one transaction, sent as a whole before anything of it is answered: two round trips become one, and two
 //! hundred syncs one. When something in it fails, each question is asked again alone, so that nobody fails for another.
