@@ -514,7 +514,10 @@ fn large_batches_are_added_up_beside_other_requests() {
 #[test]
 fn a_schema_on_trial_is_recorded_and_keeps_nobody_out() {
     let backend = backend();
-    let text = policy("").replace("    prefix: /api/ledger\n", "    prefix: /api/ledger\n    mode: shadow\n");
+    let text = policy("").replace(
+        "    prefix: /api/ledger\n",
+        "    prefix: /api/ledger\n    mode: shadow\n",
+    );
     let setup = Setup::new(&backend).policy(&text);
     let gateway = Setup {
         files: vec![("policy/schemas/ledger-sync.json", SCHEMA.into())],
@@ -547,6 +550,21 @@ fn a_schema_on_trial_is_recorded_and_keeps_nobody_out() {
     assert_eq!(Value::from(told), expected, "{lines:?}");
     let counted = r#"tollgate_would_deny_total{decision="DENIED_REQUEST",module="ledger"} 2"#;
     assert!(gateway.metrics().contains(counted), "{}", gateway.metrics());
+    // Who asks in advance is told both.
+    write(&gateway.path(""), "bad.json", bad);
+    let claims = claims(&["finance_admin"]).to_string();
+    let (config, body) = (["--config", "tollgate.yaml"], ["--body", "bad.json"]);
+    let rest = ["--claims", &claims, "--header", "X-Idempotency-Key: k9", "POST", SYNC];
+    let all = [&["explain"], &config[..], &body, &rest].concat();
+    let (code, out, err) = run(&all, &gateway.path(""));
+    assert_eq!(code, 0, "{out}{err}");
+    for needle in [
+        "FAIL  schema",
+        "would be denied: DENIED_REQUEST  schema_violation (shadow)",
+        "ALLOWED",
+    ] {
+        assert!(out.contains(needle), "{needle}\n{out}");
+    }
 }
 
 #[test]
