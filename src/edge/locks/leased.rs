@@ -5,7 +5,8 @@
 //! begun with a lease that might end before it, and is given up when its lease ends. What became of a write that was given
 //! up, or that was not answered whole, nobody knows: its lock is not released and stands until the lease is over.
 //!
-//! All of this counts on clocks that go equally fast, here and at the server, but for a third of the margin.
+//! All of this counts on clocks that go equally fast, here and at the server, but for a third of the margin, and on a process
+//! that is not stopped for as long between its look at the clock and its first byte.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
