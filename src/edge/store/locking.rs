@@ -269,3 +269,23 @@ fn a_write_is_given_up_when_its_lock_is_lost() {
         assert!(began.elapsed() < WRITE + MARGIN, "{:?}", began.elapsed());
     });
 }
+
+/// Tables from before there were locks are brought up to date, and keep what is in them.
+#[test]
+fn an_older_postgresql_store_gets_locks() {
+    let server = servers::Postgres::start();
+    let place = in_postgresql(&server);
+    let clock = Arc::new(AtomicI64::new(1000));
+    let older = store(&place, &clock);
+    drop(tests::granted(&older, 1, 1000));
+    drop(older);
+    server.execute("DROP TABLE tollgate.locks; UPDATE tollgate.facts SET value = 1 WHERE name = 'format'");
+    let newer = store(&place, &clock);
+    drop(lock(&newer, 1).unwrap());
+    let kept = wait(newer.show(tests::key(1))).unwrap();
+    assert!(kept.is_some());
+    assert_eq!(
+        server.execute("SELECT value FROM tollgate.facts WHERE name = 'format'"),
+        "2"
+    );
+}
