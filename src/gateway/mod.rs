@@ -295,7 +295,7 @@ impl Gateway {
             Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
         let condition = Condition::of(asker, &permit, earnest.call());
-        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition).await?;
+        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition, line).await?;
         let told = Telling::of(asker, &permit, earnest.call())?;
         line.permitted(&permit);
         let view = permit

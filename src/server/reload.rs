@@ -219,7 +219,7 @@ impl Reloader {
     pub(super) fn impaired(&self) -> Vec<String> {
         let away = self.shared.store.away();
         let alone = self.shared.paces.shared().is_some_and(|paces| !paces.stats().up);
-        away.map(|fault| format!("keyed writes are refused: {fault}"))
+        away.map(|fault| format!("keyed writes are refused, and those by version: {fault}"))
             .into_iter()
             .chain(alone.then(|| "rate limits are counted by this gateway alone".to_owned()))
             .collect()

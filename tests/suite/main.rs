@@ -30,6 +30,7 @@ mod dryruns;
 mod floods;
 mod headers;
 mod idempotency;
+mod leases;
 mod links;
 mod listener;
 mod masking;

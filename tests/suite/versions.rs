@@ -11,10 +11,10 @@ use super::harness::*;
 use super::requests::on_http2;
 
 const STATE: &str = "/api/ledger/state";
-const SYNC: &str = "/api/ledger/sync";
+pub const SYNC: &str = "/api/ledger/sync";
 const BATCH: &str = "/api/ledger/batches/7";
-const BODY: &str = r#"{"amount":"1.00"}"#;
-const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
+pub const BODY: &str = r#"{"amount":"1.00"}"#;
+pub const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 
 /// The suite's policy with these routes of the ledger.
 fn policy(routes: &str) -> String {
@@ -31,7 +31,7 @@ fn policy(routes: &str) -> String {
     )
 }
 
-fn sync(version: &str, more: &str) -> String {
+pub fn sync(version: &str, more: &str) -> String {
     policy(&format!(
         "      - path: /sync\n        methods: [POST]\n        scope: ledger:sync\n        idempotency: {{ required: false, transaction_id: /transaction_id }}\n        \
          concurrency: {{ if_match: required, version: {{ {version} }}{more} }}\n      - {{ path: /state, methods: [GET], scope: ledger:read }}\n"
@@ -46,14 +46,14 @@ fn start(backend: &Backend, policy: &str) -> Gateway {
 
 /// A ledger whose version a write moves on, and which can hold writes back.
 #[derive(Default)]
-struct Ledger {
+pub struct Ledger {
     version: Mutex<u32>,
     held: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Ledger {
-    fn backend() -> (Backend, Arc<Self>) {
+    pub fn backend() -> (Backend, Arc<Self>) {
         let ledger = Arc::new(Self::default());
         let own = Arc::clone(&ledger);
         let backend = Backend::script(move |request, stream| own.answer(request, stream));
@@ -77,17 +77,17 @@ impl Ledger {
         stream.write_all(whole.as_bytes()).is_ok()
     }
 
-    fn hold(&self, held: bool) {
+    pub fn hold(&self, held: bool) {
         *self.held.lock().unwrap() = held;
         self.opened.notify_all();
     }
 
-    fn version(&self) -> u32 {
+    pub fn version(&self) -> u32 {
         *self.version.lock().unwrap()
     }
 }
 
-fn writes(backend: &Backend) -> usize {
+pub fn writes(backend: &Backend) -> usize {
     backend.seen().iter().filter(|request| request.method != "GET").count()
 }
 
@@ -96,7 +96,7 @@ fn post(gateway: &Gateway, headers: &str) -> Answer {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, error: &str) {
+pub fn refused(answer: &Answer, status: u16, error: &str) {
     assert_eq!((answer.status, &*answer.error()), (status, error), "{}", answer.text());
 }
 

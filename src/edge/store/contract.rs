@@ -16,7 +16,7 @@ use crate::ledger::MAX_SEALED_ANSWER;
 #[allow(unreachable_pub, dead_code, unused_imports)]
 pub(super) mod servers;
 
-fn in_postgresql(server: &servers::Postgres) -> SharedStore {
+pub(super) fn in_postgresql(server: &servers::Postgres) -> SharedStore {
     SharedStore {
         user: Some("tollgate".into()),
         database: "postgres".into(),
@@ -53,7 +53,7 @@ fn joined<S: Server>(lease: Duration, make: impl FnOnce() -> Result<S, StoreFaul
 }
 
 /// A store in PostgreSQL or Redis, which goes by a clock that the test sets.
-fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
+pub(super) fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
     let (given, clock) = (place.clone(), Clock::Told(Arc::clone(clock)));
     match place.kind {
         ServerKind::PostgreSql => joined(place.lease, move || Postgres::new(given, clock)),

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use super::StoreFault;
 use super::file::{self, DEADLINES, FACTS, LATEST, OPEN, RECORDS};
+use super::leases::{Grip, LockName, Step};
 use super::listing::{self, Filter, Page};
 use super::snapshot::Snapshot;
 use crate::ledger::{
@@ -75,6 +76,11 @@ pub(super) enum Request {
         ruling: Ruling,
         now: u64,
     },
+    /// About a lock that gateways share.
+    Lock {
+        name: LockName,
+        step: Step,
+    },
     Snapshot,
 }
 
@@ -105,6 +111,11 @@ pub(super) enum Answer {
     Shown(Option<Record>),
     Listed(Page),
     Ruled(bool),
+    Locked(Grip),
+    /// Another turn has the lock.
+    Taken,
+    /// Whether the lock is still this turn's.
+    Extended(bool),
     Snapshot(Snapshot),
 }
 
@@ -115,8 +126,16 @@ pub(super) struct Batch {
 }
 
 impl Request {
+    /// Whether it gives up what was held, which is written however long that takes.
     pub(super) const fn is_settlement(&self) -> bool {
-        matches!(self, Self::Settle { .. })
+        matches!(
+            self,
+            Self::Settle { .. }
+                | Self::Lock {
+                    step: Step::Release(_),
+                    ..
+                }
+        )
     }
 
     /// The key that is no longer in progress once this is done.
@@ -127,11 +146,26 @@ impl Request {
         }
     }
 
-    /// The key that it is about, if it is about one.
+    /// What takes it back if it may have been carried out and its answer was lost; none if that is left to others.
+    pub(super) const fn taken_back(&self, turn: u64) -> Option<Self> {
+        match self {
+            Self::Lock {
+                name,
+                step: Step::Take(_),
+            } => Some(Self::Lock {
+                name: *name,
+                step: Step::Release(turn),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The key, or the lock, that it is about, if it is about one.
     pub(super) const fn key(&self) -> Option<RecordKey> {
         match self {
             Self::Reserve { key, .. } | Self::Show { key } | Self::Rule { key, .. } => Some(*key),
             Self::Settle { reserved, .. } => Some(*reserved.key()),
+            Self::Lock { name, .. } => Some(RecordKey::from_bytes(*name)),
             Self::List { .. } | Self::Snapshot => None,
         }
     }
@@ -148,7 +182,7 @@ impl Request {
                 settlement: Settlement::Unknown { now },
                 ..
             } => *now,
-            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Snapshot => None,
+            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Lock { .. } | Self::Snapshot => None,
         }
     }
 }
@@ -311,6 +345,8 @@ impl<'t> Work<'t> {
             Request::List { filter, after, now } => {
                 listing::page(&self.open, &self.records, filter, *after, *now).map(Answer::Listed)
             }
+            // Nobody shares this store, so nobody asks.
+            Request::Lock { .. } => Ok(Answer::Taken),
             Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
             Request::Rule { key, seen, ruling, now } => {
                 let existing = self.read(key)?;

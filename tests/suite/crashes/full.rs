@@ -1,5 +1,6 @@
 //! A disk that is full (THREATS H14): what cannot be written down is not forwarded, and room is all that it takes to go on.
 
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -22,6 +23,14 @@ fn fill(gateway: &Gateway, folder: &str) -> PathBuf {
 
 fn is_ready(gateway: &Gateway) -> bool {
     gateway.admin("GET", "/readyz").status == 200
+}
+
+/// Why no requests should be sent here.
+#[track_caller]
+fn unready(gateway: &Gateway) -> Value {
+    let answer = gateway.admin("GET", "/readyz");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    answer.json()["reasons"].clone()
 }
 
 /// How often the backend was sent each key.
@@ -62,7 +71,7 @@ fn s1_8_a_full_store_forwards_nothing_and_recovers() {
     }
     assert_eq!(backend.count(), before, "nothing is forwarded");
     assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).status, 201, "reads go on");
-    assert!(!is_ready(&gateway));
+    assert_eq!(unready(&gateway), json!(["the store cannot be written"]));
 
     fs::remove_file(filled).unwrap();
     wait_for("the store to recover", || is_ready(&gateway));
@@ -104,7 +113,7 @@ fn a_full_audit_disk_forwards_nothing_and_recovers() {
         assert_eq!((answer.status, &*answer.error()), (503, "audit_unavailable"), "{key}");
     }
     assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).status, 503);
-    assert!(!is_ready(&gateway));
+    assert_eq!(unready(&gateway), json!(["the audit log cannot be written"]));
     assert_eq!(backend.count(), 1);
     fs::remove_file(filled).unwrap();
     wait_for("the audit log to recover", || is_ready(&gateway));

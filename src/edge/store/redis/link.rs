@@ -12,7 +12,7 @@ pub(super) const ROOT: &str = "{tollgate}";
 const FORMAT: u64 = 1;
 
 /// The scripts, each behind what all of them begin with.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     concat!(include_str!("prelude.lua"), include_str!("reserve.lua")),
     concat!(include_str!("prelude.lua"), include_str!("settle.lua")),
     concat!(include_str!("prelude.lua"), include_str!("rule.lua")),
@@ -20,6 +20,7 @@ const SCRIPTS: [&str; 7] = [
     concat!(include_str!("prelude.lua"), include_str!("beat.lua")),
     concat!(include_str!("prelude.lua"), include_str!("sweep.lua")),
     concat!(include_str!("prelude.lua"), include_str!("leave.lua")),
+    concat!(include_str!("prelude.lua"), include_str!("lock.lua")),
 ];
 
 /// The names under which the server knows them.
@@ -31,6 +32,7 @@ pub(super) struct Scripts {
     pub(super) beat: String,
     pub(super) sweep: String,
     pub(super) leave: String,
+    pub(super) lock: String,
 }
 
 /// An open connection.
@@ -150,8 +152,8 @@ async fn load(line: &mut Line) -> Result<Scripts, StoreFault> {
         let name = ask(line, Command::new("SCRIPT").and("LOAD").and(script)).await?;
         names.push(text(&name)?);
     }
-    let [reserve, settle, rule, list, beat, sweep, leave] =
-        <[String; 7]>::try_from(names).map_err(|_| StoreFault::Closed)?;
+    let [reserve, settle, rule, list, beat, sweep, leave, lock] =
+        <[String; 8]>::try_from(names).map_err(|_| StoreFault::Closed)?;
     Ok(Scripts {
         reserve,
         settle,
@@ -160,5 +162,6 @@ async fn load(line: &mut Line) -> Result<Scripts, StoreFault> {
         beat,
         sweep,
         leave,
+        lock,
     })
 }

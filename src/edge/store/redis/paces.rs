@@ -27,7 +27,7 @@ use crate::edge::store::StoreFault;
 const SCRIPT: &str = include_str!("pace.lua");
 
 /// Most questions that wait at one time; with more, a gateway counts for itself.
-pub const MAX_ASKED: usize = 4096;
+const MAX_ASKED: usize = 4096;
 
 /// Most questions that are asked together.
 const MAX_TOGETHER: usize = 256;
