@@ -258,6 +258,7 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        arrival.peer.is_up_to_date()?;
         if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
             return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
         }
@@ -277,6 +278,7 @@ impl Gateway {
             self.shared
                 .paces
                 .admit(&caller.authority, standing)
+                .await
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;

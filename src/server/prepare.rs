@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::StartFault;
 use super::tls::{Tls, TlsFiles};
 use crate::config::{
-    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity, State,
+    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, ServerKind, Severity, State,
 };
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
@@ -17,7 +17,7 @@ use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
 use crate::edge::room::Room;
-use crate::edge::store::{Store, StoreFault};
+use crate::edge::store::{SharedPaces, Store, StoreFault};
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
@@ -191,6 +191,14 @@ pub fn store(state: &State) -> Result<Store, StoreFault> {
     }
 }
 
+/// Where users' requests are counted for several gateways; none where each counts for itself.
+fn shared_paces(state: &State) -> Result<Option<SharedPaces>, StoreFault> {
+    match state {
+        State::Shared(server) if server.kind == ServerKind::Redis => SharedPaces::start((**server).clone()).map(Some),
+        State::Shared(_) | State::Folder(_) => Ok(None),
+    }
+}
+
 /// Loads the certificates that the gateway file names for backends, in their order.
 ///
 /// # Errors
@@ -284,7 +292,7 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         trusted_proxies: settings.trusted_proxies.clone(),
         sync: settings.audit.sync,
         backends,
-        paces: Paces::default(),
+        paces: Paces::new(shared_paces(&settings.state)?),
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,

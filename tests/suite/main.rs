@@ -60,6 +60,7 @@ mod tokens;
 mod tolerant;
 mod tomcat;
 mod tools;
+mod trust;
 mod upstream_tls;
 mod versions;
 mod views;

@@ -178,7 +178,9 @@ fn a_server_comes_and_goes(server: &mut impl Kind) {
         wait_for("the store to be there", || {
             gateway.metrics().contains("tollgate_store_up 1\n")
         });
-        assert_eq!(gateway.admin("GET", "/readyz").json()["impaired"], json!([]));
+        wait_for("nothing to be impaired", || {
+            gateway.admin("GET", "/readyz").json()["impaired"] == json!([])
+        });
         let before = backend.count();
         assert_eq!(post(&gateway, &key).status, 201);
         refused(&post(&gateway, &key), 409, "duplicate_request");

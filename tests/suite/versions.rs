@@ -306,6 +306,32 @@ fn who_waits_too_long_is_told_to_come_again() {
     assert_eq!(again.status, 201, "its key is free");
 }
 
+/// A backend that cuts off what follows a `;` has one resource where two paths are, and one write at a time.
+#[test]
+fn a_resource_has_one_lock_however_its_path_is_spelt() {
+    let (backend, ledger) = Ledger::backend();
+    let policy = batches("pointer: /version_hash")
+        .replace("required, version", "required, wait: 50ms, version")
+        .replace(
+            "prefix: /api/ledger\n",
+            "prefix: /api/ledger\n    path_parameters: allow\n",
+        );
+    let gateway = start(&backend, &policy);
+    let put = |path: &str| gateway.call("PUT", path, &["confidant"], "If-Match: v0\r\n", BODY);
+    ledger.hold(true);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| put("/api/ledger/batches/a"));
+        wait_for("the write to be at the backend", || writes(&backend) == 1);
+        for end in ["a", "a/", "A", "%61", "a;x", "a;", "a%3Bx", "A;x=1/"] {
+            let late = put(&format!("/api/ledger/batches/{end}"));
+            refused(&late, 503, "resource_busy");
+        }
+        ledger.hold(false);
+        assert_eq!(first.join().unwrap().status, 201);
+    });
+    assert_eq!(writes(&backend), 1);
+}
+
 /// A route whose writes have their version at their own path.
 fn batches(version: &str) -> String {
     policy(&format!(

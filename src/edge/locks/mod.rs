@@ -92,11 +92,14 @@ struct Place {
 }
 
 impl Resource {
-    /// A resource of a backend, by the name that gateways know the backend by. Paths that differ in case, in a slash at the end or in how they are escaped may be one to a
-    /// backend, so they are one here: two that are not only wait for each other.
+    /// A resource of a backend, by the name that gateways know the backend by. Paths that differ in case, in a slash at the
+    /// end, in `;` parameters or in how they are escaped may be one to a backend, so they are one here: two that are not only
+    /// wait for each other.
     #[must_use]
     pub fn new(backend: &str, decoded_path: &str) -> Self {
-        let path = decoded_path.trim_end_matches('/').to_lowercase();
+        let segments = decoded_path.trim_end_matches('/').split('/');
+        let names = segments.map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
+        let path = names.collect::<Vec<_>>().join("/").to_lowercase();
         Self(format!("{backend}\n{path}").into())
     }
 
@@ -322,6 +325,7 @@ mod tests {
     fn spellings_of_one_path_are_one_resource() {
         assert_eq!(resource("/api/Ledger/"), resource("/api/ledger"));
         assert_ne!(resource("/api/ledger"), resource("/api/ledgers"));
+        assert_eq!(resource("/a;x/b;"), resource("/a/b"));
         assert_ne!(Resource::new("other", "/a"), resource("/a"));
     }
 }

@@ -18,7 +18,7 @@ fn post(gateway: &Gateway, key: &str) -> Answer {
 }
 
 fn fill(gateway: &Gateway, folder: &str) -> PathBuf {
-    gateway.room.as_ref().unwrap().fill(&gateway.path(folder))
+    gateway.disks.as_ref().unwrap().fill(&gateway.path(folder))
 }
 
 fn is_ready(gateway: &Gateway) -> bool {
@@ -140,7 +140,7 @@ fn a_write_that_was_forwarded_has_its_line_though_the_disk_is_full_meanwhile() {
         release.send(()).unwrap();
         assert_eq!(first.join().unwrap().status, 201);
     });
-    let path = gateway.room.as_ref().unwrap().path(&gateway.path("audit/audit.jsonl"));
+    let path = gateway.disks.as_ref().unwrap().path(&gateway.path("audit/audit.jsonl"));
     let lines = audit_lines(&path);
     assert!(
         lines.iter().any(|line| line["response_status_code"] == 201),

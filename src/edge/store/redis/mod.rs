@@ -4,6 +4,7 @@
 //! are sent together. That what is answered is on disk is up to the server's `appendfsync`, see [`link`].
 
 mod link;
+mod paces;
 mod resp;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::ledger::{
     MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
 };
 use link::{Link, call, name};
+pub use paces::{Counted, SharedPaces, SharedPacing};
 use resp::{Command, Reply};
 
 /// Talks to one server for one holder.
