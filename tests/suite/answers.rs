@@ -423,7 +423,10 @@ fn an_answer_that_two_readers_would_end_in_two_places_is_refused() {
             format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
             &*chunks,
         ),
-        (format!("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"), &*chunks),
+        (
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            &*chunks,
+        ),
         (
             "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned(),
             &*chunks,
