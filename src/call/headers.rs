@@ -3,7 +3,7 @@
 //! CGI turns `X-Municipal-Role`, `X_Municipal_Role` and (some servers) `X.Municipal.Role` into one variable
 //! (RFC 3875, 4.1.18); the oldest do so with whatever is neither letter nor digit. So names are compared folded, and what Tollgate says about the caller can be said by nobody else.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 /// Hop-by-hop fields and those that belong to one connection (RFC 9110, 7.6.1); `Host` and the framing are rebuilt.
@@ -151,6 +151,21 @@ fn connection_names(headers: &HeaderMap) -> Vec<String> {
         .take(MAX_CONNECTION_NAMES)
         .map(str::to_owned)
         .collect()
+}
+
+/// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).
+pub fn one_cookie_field(fields: &mut HeaderMap) {
+    if fields.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = fields
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        fields.insert(header::COOKIE, joined);
+    }
 }
 
 /// Removes from a backend's answer what belongs to its connection (RFC 9110, 7.6.1), the CGI `Status` pseudo-header, and

@@ -256,7 +256,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
     if !permit.module().is_some_and(|module| module.forward_token) {
         fields.remove(header::AUTHORIZATION);
     }
-    one_cookie_field(&mut fields);
+    headers::one_cookie_field(&mut fields);
     if let Some(view) = view {
         view.ask(&mut fields);
     }
@@ -292,21 +292,6 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         reservation: turn.reservation,
         condition: turn.condition,
     })
-}
-
-/// HTTP/2 may split a `Cookie` into crumbs; HTTP/1.1 has one field (RFC 9113, 8.2.3).
-fn one_cookie_field(fields: &mut HeaderMap) {
-    if fields.get_all(header::COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let crumbs: Vec<&[u8]> = fields
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
-        fields.insert(header::COOKIE, joined);
-    }
 }
 
 /// What is remembered of the answer to a keyed write.

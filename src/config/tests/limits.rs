@@ -4,7 +4,6 @@ use super::*;
 use crate::config::Severity;
 use crate::config::files::{MAX_FILE_BYTES, MAX_FOLDER_BYTES, MAX_FOLDER_FILES};
 use crate::config::yaml::{MAX_DEPTH, MAX_NODES};
-use std::time::{Duration, Instant};
 
 fn errors(result: Result<LoadedPolicy, Vec<Problem>>) -> String {
     let problems = result.err().unwrap_or_default();
@@ -95,9 +94,12 @@ fn growing_aliases_are_refused_at_once() {
         let before = format!("*a{}", at - 1);
         text.push_str(&format!("a{at}: &a{at} [{}]\n", vec![before; 10].join(", ")));
     }
-    let start = Instant::now();
-    assert!(policy(&text).is_err());
-    assert!(start.elapsed() < Duration::from_secs(1));
+    // A reader that followed them would never come back.
+    let said = errors(policy(&text));
+    assert!(
+        said.contains("p.yaml:2:10: error: `*` starts an alias, and aliases are not read"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -188,15 +190,13 @@ fn texts_and_names_have_a_longest_length() {
 }
 
 #[test]
-fn many_problems_are_found_in_bearable_time() {
+fn no_more_problems_are_told_than_anybody_reads() {
     let mut text = String::from("version: 1\nroles:\n");
     for at in 0..8_000 {
         text.push_str(&format!("  role{at}: {{ inherits: [rolf{at}x] }}\n"));
     }
-    let start = Instant::now();
     assert_eq!(
         policy(&text).unwrap_err().len(),
         crate::config::problem::MAX_PROBLEMS + 1
     );
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
