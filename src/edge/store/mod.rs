@@ -9,13 +9,18 @@
 //!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 
+mod carry;
+mod daybook;
 mod embedded;
 mod faults;
 mod file;
+mod layer;
 mod listing;
 mod postgres;
 mod queue;
 mod redis;
+mod replay;
+mod request;
 mod shared;
 mod snapshot;
 mod waiters;
