@@ -9,6 +9,12 @@ use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, refused, rul
 use super::*;
 use crate::ledger::State;
 
+/// What a disk writes whole or not at all, bytes.
+const SECTOR: usize = 512;
+
+/// Whether a sector of a step is kept.
+type Keeps = fn(usize, usize) -> bool;
+
 /// A file on a disk that fails for good after a number of steps, and keeps of what it had not synced what it likes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Failing {
@@ -45,6 +51,21 @@ impl Step {
                 let end = at + data.len();
                 bytes.resize(bytes.len().max(end), 0);
                 bytes[*at..end].copy_from_slice(data);
+            }
+        }
+    }
+}
+
+impl Step {
+    /// Only those sectors of it.
+    fn torn(&self, keeps: &impl Fn(usize) -> bool, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Resize(_) if keeps(0) => self.apply(bytes),
+            Self::Resize(_) => {}
+            Self::Write(at, data) => {
+                for (sector, part) in data.chunks(SECTOR).enumerate().filter(|(sector, _)| keeps(*sector)) {
+                    Self::Write(at + sector * SECTOR, part.to_vec()).apply(bytes);
+                }
             }
         }
     }
@@ -127,12 +148,12 @@ impl Failing {
         })
     }
 
-    /// The power goes: of the steps since the last sync those are kept for which `keeps` holds.
-    fn cut(&self, keeps: fn(usize) -> bool) {
+    /// The power goes: of the steps since the last sync those sectors are kept for which `keeps` holds.
+    fn cut(&self, keeps: Keeps) {
         let mut disk = self.lock();
         let mut bytes = disk.synced.clone();
-        for (_, (file, step)) in disk.unsynced.iter().enumerate().filter(|(at, _)| keeps(*at)) {
-            step.apply(&mut bytes[*file]);
+        for (at, (file, step)) in disk.unsynced.iter().enumerate() {
+            step.torn(&|sector| keeps(at, sector), &mut bytes[*file]);
         }
         *disk = Disk {
             now: bytes.clone(),
@@ -256,8 +277,16 @@ fn until_it_fails(store: &Store, is_expected: fn(&StoreFault) -> bool) -> (usize
 
 #[test]
 fn a_disk_that_fails_at_any_step_loses_nothing_acknowledged() {
-    let keeps: [fn(usize) -> bool; 4] = [|_| true, |_| false, |at| at % 2 == 0, |at| at % 2 == 1];
-    for (steps, keeps) in (0..60).flat_map(|steps| keeps.map(|keeps| (steps, keeps))) {
+    let keeps: [Keeps; 7] = [
+        |_, _| true,
+        |_, _| false,
+        |at, _| at % 2 == 0,
+        |at, _| at % 2 == 1,
+        |_, sector| sector % 2 == 0,
+        |_, sector| sector < 8,
+        |_, sector| sector >= 8,
+    ];
+    for (steps, keeps) in (0..STEPS).flat_map(|steps| keeps.map(|keeps| (steps, keeps))) {
         let disk = Failing::default();
         let store = started(disk.open(), Queue::default());
         disk.lock().left = steps;
@@ -278,14 +307,17 @@ fn a_disk_that_fails_at_any_step_loses_nothing_acknowledged() {
     }
 }
 
+/// At how many steps the disk fails: until the daybook was carried twice and begun anew.
+const STEPS: u64 = 140;
+
 /// Keys of requests that run while the disk is full.
 const EARLY: usize = 2000;
 const LATE: usize = 2001;
 
 #[test]
 fn a_disk_that_is_full_stops_the_store_until_there_is_room_and_no_outcome_is_lost() {
-    let keeps: [fn(usize) -> bool; 2] = [|_| true, |_| false];
-    for (steps, keeps) in (0..60).flat_map(|steps| keeps.map(|keeps| (steps, keeps))) {
+    let keeps: [Keeps; 2] = [|_, _| true, |_, _| false];
+    for (steps, keeps) in (0..STEPS).flat_map(|steps| keeps.map(|keeps| (steps, keeps))) {
         let disk = Failing::default();
         let engine = disk.open();
         let store = Store::start(engine, disk.reopening(), PathBuf::new(), Queue::default()).unwrap();

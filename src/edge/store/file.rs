@@ -14,7 +14,7 @@ use super::StoreFault;
 use super::carry::{self, Note};
 use super::daybook::{Daybook, Shelf};
 use super::faults::is_want_of_room;
-use super::layer::Layer;
+use super::layer::{Layer, Word};
 use super::replay::{Replay, replay};
 use crate::ledger::{Latest, Record, RecordKey};
 
@@ -167,6 +167,28 @@ fn create(folder: &Path) -> Result<(), StoreFault> {
     std::fs::rename(&unfinished, folder.join(FILE))
         .and_then(|()| File::open(folder)?.sync_all())
         .map_err(|error| StoreFault::io(FILE, &error))
+}
+
+/// Makes a store with these records, so many at a time as memory takes without noticing.
+pub(super) fn fill(folder: &Path, records: impl IntoIterator<Item = (RecordKey, Record)>) -> Result<(), StoreFault> {
+    const AT_A_TIME: usize = 100_000;
+    if folder.join(FILE).exists() {
+        return Err(StoreFault::Io("there is a store already".to_owned()));
+    }
+    let (database, _lock) = open(folder)?;
+    let mut words = records.into_iter().map(|(key, record)| (key, Word::Is(record)));
+    loop {
+        let layer: Layer = words.by_ref().take(AT_A_TIME).collect();
+        if layer.is_empty() {
+            return Ok(());
+        }
+        let note = Note {
+            sequence: 0,
+            latest: Latest::default(),
+            id: None,
+        };
+        carry::carry(&database, &layer, note)?;
+    }
 }
 
 /// Writes the tables of a new database.
