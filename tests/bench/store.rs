@@ -84,18 +84,7 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
     let mut report = String::from(
         "| | clients | payments/s | of the bare loop | commits/s | median | 99 % |\n|---|--:|--:|--:|--:|--:|--:|\n",
     );
-    let (mut bare, mut end) = (Vec::new(), String::new());
-    for clients in CLIENTS {
-        let figures = bare_loop(&folder.join("bare"), clients)?;
-        row(
-            &mut report,
-            "append + fdatasync",
-            clients,
-            &figures,
-            figures.payments_per_second,
-        )?;
-        bare.push(figures.payments_per_second);
-    }
+    let mut end = String::new();
     for keys in [FEW, many] {
         let state = folder.join(format!("state-{keys}"));
         let from = Instant::now();
@@ -105,9 +94,12 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
         let store = Store::open(&state)?;
         eprintln!("{keys} keys: filled in {filled:.1?}, opened in {:.1?}", from.elapsed());
         let next = Arc::new(AtomicU64::new(keys));
-        for (clients, bare) in CLIENTS.into_iter().zip(&bare) {
+        for clients in CLIENTS {
+            // Right before, for the disk is not the same from one minute to the next.
+            let bare = bare_loop(&folder.join("bare"), clients)?;
             let figures = pay(&store, &next, clients)?;
-            row(&mut report, &format!("store, {keys} keys"), clients, &figures, *bare)?;
+            row(&mut report, "append + fdatasync", clients, &bare, &bare)?;
+            row(&mut report, &format!("store, {keys} keys"), clients, &figures, &bare)?;
         }
         let stats = store.stats();
         let from = Instant::now();
@@ -128,7 +120,7 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
     Ok(report)
 }
 
-fn row(report: &mut String, what: &str, clients: usize, figures: &Figures, bare: f64) -> Result<()> {
+fn row(report: &mut String, what: &str, clients: usize, figures: &Figures, bare: &Figures) -> Result<()> {
     let Figures {
         payments_per_second,
         median,
@@ -136,7 +128,7 @@ fn row(report: &mut String, what: &str, clients: usize, figures: &Figures, bare:
         commits_per_second,
     } = figures;
     let (median, slow) = (median.as_secs_f64() * 1e3, slow.as_secs_f64() * 1e3);
-    let part = payments_per_second / bare;
+    let part = payments_per_second / bare.payments_per_second;
     writeln!(
         report,
         "| {what} | {clients} | {payments_per_second:.0} | {part:.2} | {commits_per_second:.0} | {median:.2} ms | {slow:.2} ms |"
@@ -158,6 +150,7 @@ fn bare_loop(path: &Path, clients: usize) -> Result<Figures> {
         }
         took.extend(std::iter::repeat_n(from.elapsed(), clients));
     }
+    fs::remove_file(path)?;
     let commits = 2 * took.len() / clients;
     Ok(figures(took, started.elapsed(), commits as u64))
 }

@@ -39,13 +39,14 @@ fn sent(backend: &Backend) -> BTreeMap<String, usize> {
 fn s1_8_a_full_store_forwards_nothing_and_recovers() {
     let backend = Backend::bytes(answer("201 Created", "application/json", DONE));
     let setup = Setup {
-        disks: &[("state", "4m")],
+        // Twice the daybook's 8 MiB, and a tree.
+        disks: &[("state", "20m")],
         ..Setup::new(&backend)
     };
     let mut gateway = setup.start();
     assert_eq!(post(&gateway, "k0").status, 201);
     let filled = fill(&gateway, "state");
-    // Some commits may still find free pages in the file.
+    // The daybook has its place, and the tree may still have free pages.
     let mut keys = Vec::new();
     wait_for("the store to be full", || {
         let key = format!("k{}", keys.len() + 1);
