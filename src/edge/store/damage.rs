@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::failing::{Bytes, Failing};
-use super::tests::{KEEP, NOW, fingerprint, granted, key, started, wait};
+use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, refused, started, wait};
 use super::*;
 
 /// How many payments are finished; one more is unknown. More than the daybook takes at a time.
@@ -167,4 +167,29 @@ fn a_creation_that_broke_off_starts_anew() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("keys.redb.new"), b"half").unwrap();
     assert!(Store::open(folder.path()).is_ok());
+}
+
+#[test]
+fn what_an_orderly_end_leaves_is_whole_by_itself_and_what_a_crash_leaves_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let moved = |files: &[&str]| {
+        let other = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::copy(folder.path().join(file), other.path().join(file)).unwrap();
+        }
+        other
+    };
+    let store = Store::open(folder.path()).unwrap();
+    wait(granted(&store, 1, NOW).complete(201, Some("t1".into()), NOW)).unwrap();
+    let [one, two] = daybook::FILES;
+    for files in [&[embedded::FILE][..], &[embedded::FILE, one], &[embedded::FILE, two]] {
+        let fault = Store::open(moved(files).path()).unwrap_err();
+        assert!(matches!(fault, StoreFault::Corrupt(_)), "{files:?}: {fault:?}");
+    }
+    drop(store);
+    let alone = moved(&[embedded::FILE]);
+    // Whatever lies beside it is older.
+    fs::write(alone.path().join(one), "another's").unwrap();
+    let store = Store::open(alone.path()).unwrap();
+    assert_eq!(refused(&store, 1, NOW), duplicate("t1", NOW));
 }

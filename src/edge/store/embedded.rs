@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::sync::Arc;
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::StoreFault;
@@ -39,7 +40,8 @@ pub const MAX_BATCH: usize = 256;
 /// the store cannot only grow.
 pub const MAX_SWEEP: usize = 2 * MAX_BATCH;
 
-/// After how long at most a commit is carried to the tree, and what has expired is swept with it.
+/// After how long at most a commit is carried to the tree, and what has expired is swept with it, while requests come
+/// all the time.
 const CARRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Most records of one page of a listing.
@@ -55,7 +57,7 @@ pub const MAX_SCANNED_BYTES: usize = 4 << 20;
 pub const MAX_ANSWER_BYTES: u64 = 4 << 30;
 
 /// Most keys on disk, about 6 GB without answers; one more is [`StoreFault::Full`].
-pub const MAX_KEYS: u64 = 10_000_000;
+pub const MAX_KEYS: u64 = 12_000_000;
 
 /// The open store.
 pub(super) struct Embedded {
@@ -332,10 +334,10 @@ impl Embedded {
 
 /// Carrying the daybook to the tree.
 impl Embedded {
-    /// What is done while nobody asks for anything.
+    /// What is done when nobody has asked for anything for a while: the tree gets what it has not.
     pub(super) fn idle(&mut self) -> Result<(), StoreFault> {
         self.take_note(false)?;
-        if self.carrier.is_none() && self.is_old() {
+        if self.carrier.is_none() && self.since.is_some() {
             self.carry()?;
         }
         Ok(())
@@ -419,7 +421,9 @@ impl Embedded {
             let freed = carrier.join()?;
             self.answer_bytes = self.answer_bytes.saturating_sub(freed.swept);
             self.layers.view = View::of(&self.database)?;
-            self.layers.carried = Arc::default();
+            let carried = std::mem::take(&mut self.layers.carried);
+            // Many small pieces, and somebody waits for this thread. Without another one they are dropped here.
+            let _ = Builder::new().spawn(move || drop(carried));
         }
         Ok(())
     }

@@ -272,6 +272,41 @@ fn a_clock_that_went_back_shortens_nothing() {
 }
 
 #[test]
+fn more_than_the_daybook_takes_is_carried_and_found_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Embedded::open(folder.path()).unwrap();
+    // Half of them have an end that only the daybook knows, whatever is carried in the meantime.
+    for batch in 0..40 {
+        let keys = batch * 50..(batch + 1) * 50;
+        engine
+            .run(&keys.clone().map(|of| reserve(of, NOW)).collect::<Vec<_>>())
+            .unwrap();
+        finish(&mut engine, keys.start + 100_000..keys.end + 100_000, NOW);
+    }
+    assert_eq!((engine.keys(), engine.unknown()), (4000, 0));
+    let store = started(engine, Queue::default());
+    let counted = |store: &Store, filter: Filter| {
+        let (mut after, mut names) = (None, Vec::new());
+        loop {
+            let page = wait(store.list(filter.clone(), after, NOW)).unwrap();
+            names.extend(page.records.into_iter().map(|(name, _)| name));
+            after = page.next;
+            if after.is_none() {
+                assert!(names.is_sorted(), "in the order of their names");
+                return names.len();
+            }
+        }
+    };
+    assert_eq!(counted(&store, Filter::Of(Kind::Done)), 2000);
+    assert_eq!(counted(&store, Filter::Unsettled), 2000);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.stats().keys, store.stats().unknown), (4000, 2000));
+    assert_eq!(counted(&store, Filter::Of(Kind::Unknown)), 2000);
+    assert_eq!(counted(&store, Filter::Of(Kind::Done)), 2000);
+}
+
+#[test]
 fn what_ran_in_an_earlier_life_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -449,8 +484,10 @@ fn a_folder_has_one_user_and_tells_nobody_else() {
     assert_eq!(Store::open(&inner).unwrap_err(), StoreFault::InUse);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
-    assert_eq!(mode(&inner.join(embedded::FILE)), 0o600);
-    assert!(store.stats().file_bytes > 0);
+    for file in [embedded::FILE].iter().chain(&daybook::FILES) {
+        assert_eq!(mode(&inner.join(file)), 0o600);
+    }
+    assert!(store.stats().file_bytes > 2 * daybook::BYTES as u64);
     drop(store);
     assert!(Store::open(&inner).is_ok());
 }
