@@ -35,8 +35,9 @@ use crate::ledger::{Latest, Record, RecordKey};
 /// The files in the folder.
 pub(super) const FILES: [&str; 2] = ["keys.day-0", "keys.day-1"];
 
-/// The size of each file, bytes. Some thousand commits, and what a start reads besides the tree.
-pub(super) const BYTES: usize = if cfg!(test) { 256 << 10 } else { 8 << 20 };
+/// The size of each file, bytes: some thousand commits. The more keys are carried to a large tree at a time, the less each
+/// costs; memory holds what is in here, and a start after a crash reads it all.
+pub(super) const BYTES: usize = if cfg!(test) { 256 << 10 } else { 32 << 20 };
 
 /// What is written at once at the least, bytes: what disks and caches of this machine write whole or not at all, or more.
 pub(super) const BLOCK: usize = 4096;

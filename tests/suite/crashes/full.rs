@@ -39,8 +39,8 @@ fn sent(backend: &Backend) -> BTreeMap<String, usize> {
 fn s1_8_a_full_store_forwards_nothing_and_recovers() {
     let backend = Backend::bytes(answer("201 Created", "application/json", DONE));
     let setup = Setup {
-        // Twice the daybook's 8 MiB, and a tree.
-        disks: &[("state", "20m")],
+        // Twice the daybook's 32 MiB, and a tree.
+        disks: &[("state", "68m")],
         ..Setup::new(&backend)
     };
     let mut gateway = setup.start();
