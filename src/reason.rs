@@ -20,6 +20,8 @@ pub enum Reason {
     AmbiguousPath,
     /// Another reader could understand the request differently: host, framing, duplicated control headers.
     AmbiguousRequest,
+    /// The connection began with a client certificate, and other authorities vouch for those now.
+    CertificateOutdated,
     /// The method is none that a backend of ours may see.
     UnsupportedMethod,
     /// A web page asks that may not, or for what it may not (Fetch's preflight).
@@ -111,7 +113,7 @@ pub enum Outcome {
 
 impl Reason {
     /// All of them, for metrics that are made before they are counted.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::HeadersTooLarge,
         Self::UriTooLong,
         Self::BodyTooLarge,
@@ -119,6 +121,7 @@ impl Reason {
         Self::BodyBroken,
         Self::AmbiguousPath,
         Self::AmbiguousRequest,
+        Self::CertificateOutdated,
         Self::UnsupportedMethod,
         Self::OriginNotAllowed,
         Self::SourceNotAllowed,
@@ -169,6 +172,7 @@ impl Reason {
             Self::BodyBroken => "body_broken",
             Self::AmbiguousPath => "ambiguous_path",
             Self::AmbiguousRequest => "ambiguous_request",
+            Self::CertificateOutdated => "certificate_outdated",
             Self::UnsupportedMethod => "unsupported_method",
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::SourceNotAllowed => "source_not_allowed",
@@ -220,6 +224,7 @@ impl Reason {
             | Self::BodyBroken
             | Self::AmbiguousPath
             | Self::AmbiguousRequest
+            | Self::CertificateOutdated
             | Self::UnsupportedMethod
             | Self::SchemaViolation
             | Self::ChecksBusy

@@ -102,6 +102,29 @@ impl Path {
         self.decoded().get(range.start as usize..range.end as usize)
     }
 
+    /// The decoded segment at an index, if all readers take it for the same: one with a `;` is another to those that cut off
+    /// what follows.
+    ///
+    /// # Errors
+    /// It has a `;`.
+    pub fn settled_segment(&self, index: usize) -> Result<Option<&str>, Unsettled> {
+        match self.segment(index) {
+            Some(text) if text.contains(';') => Err(Unsettled),
+            segment => Ok(segment),
+        }
+    }
+
+    /// The path as [`Self::decoded`], if no segment has a `;`.
+    ///
+    /// # Errors
+    /// One has.
+    pub fn settled(&self) -> Result<&str, Unsettled> {
+        if self.parameters {
+            return Err(Unsettled);
+        }
+        Ok(self.decoded())
+    }
+
     /// How many segments there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -120,6 +143,11 @@ impl Path {
         self.parameters
     }
 }
+
+/// What is read has `;` parameters: some backends act on it without them, others with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has `;` parameters, which some backends cut off")]
+pub struct Unsettled;
 
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,6 +304,22 @@ mod tests {
             assert_eq!(path.segments().collect::<Vec<_>>(), segments);
             assert!(!path.has_parameters());
         }
+    }
+
+    #[test]
+    fn a_segment_with_parameters_is_unsettled_however_the_sign_is_written() {
+        let path = Path::parse("/a/A-1;x/b%3By/c").unwrap();
+        for (index, expected) in [
+            (0, Ok(Some("a"))),
+            (1, Err(Unsettled)),
+            (2, Err(Unsettled)),
+            (3, Ok(Some("c"))),
+            (4, Ok(None)),
+        ] {
+            assert_eq!(path.settled_segment(index), expected, "{index}");
+        }
+        assert_eq!(path.settled(), Err(Unsettled));
+        assert_eq!(Path::parse("/a/%41").unwrap().settled(), Ok("/a/A"));
     }
 
     #[test]

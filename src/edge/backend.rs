@@ -57,6 +57,15 @@ pub struct BackendRules {
     pub tls: Option<Arc<ClientTls>>,
 }
 
+impl BackendRules {
+    /// Longest time from asking for a connection until the head of an answer: for a turn, for a place, for the connection, and
+    /// for the answer.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        self.connect_timeout * 3 + self.timeout
+    }
+}
+
 /// A backend and the connections to it.
 #[derive(Debug)]
 pub struct Backend {

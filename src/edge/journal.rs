@@ -5,7 +5,7 @@
 //! one write, and all that must be on disk share one sync. When nobody waits, lines are gathered for [`GATHER`].
 //! There is room on the disk, too, before there is a need of it: without, no request is taken.
 
-mod room;
+mod preallocated;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-use self::room::Room;
+use self::preallocated::Preallocated;
 use crate::audit::{self, Entry, Event, Link, chain, verify::MAX_LINE};
 
 /// Most lines that may wait to be written; a request that finds no room is refused.
@@ -102,8 +102,8 @@ struct Shared {
     work: Condvar,
     /// The last write succeeded.
     healthy: AtomicBool,
-    /// There is room for lines to come.
-    roomy: AtomicBool,
+    /// The disk has blocks for lines to come.
+    preallocated: AtomicBool,
     records: AtomicU64,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -141,13 +141,13 @@ impl Journal {
             queue: Mutex::default(),
             work: Condvar::new(),
             healthy: AtomicBool::new(true),
-            roomy: AtomicBool::new(true),
+            preallocated: AtomicBool::new(true),
             records: AtomicU64::new(0),
             writer: Mutex::new(None),
         });
         let journal = Self(Arc::clone(&shared));
         let mut writer = Writer::new(shared, sink);
-        writer.make_room();
+        writer.preallocate();
         if recovered.cut_bytes > 0 {
             let event = Event::new("audit_recovered").with("cut_bytes", &recovered.cut_bytes.to_string());
             journal.event(event)?;
@@ -210,7 +210,7 @@ impl Journal {
     /// Whether the last write succeeded and there is room for more.
     #[must_use]
     pub fn healthy(&self) -> bool {
-        self.0.healthy.load(Ordering::Relaxed) && self.0.roomy.load(Ordering::Relaxed)
+        self.0.healthy.load(Ordering::Relaxed) && self.0.preallocated.load(Ordering::Relaxed)
     }
 
     /// Lines written in this life.
@@ -277,7 +277,7 @@ struct Sink {
     /// Length of the file up to its last whole line.
     length: u64,
     link: Link,
-    room: Room,
+    preallocated: Preallocated,
 }
 
 impl Sink {
@@ -286,7 +286,7 @@ impl Sink {
             file: None,
             length: 0,
             link: Link::GENESIS,
-            room: Room::default(),
+            preallocated: Preallocated::default(),
             target,
         };
         let mut recovered = Recovered::default();
@@ -341,18 +341,18 @@ impl Sink {
         }
     }
 
-    /// Makes room for lines to come.
-    fn make_room(&mut self) -> io::Result<()> {
+    /// Allocates blocks for lines to come.
+    fn preallocate(&mut self) -> io::Result<()> {
         match &self.file {
-            Some(file) => self.room.make(file, self.length),
+            Some(file) => self.preallocated.extend(file, self.length),
             None => Ok(()),
         }
     }
 
-    /// Gives back the room that was not needed.
+    /// Gives back the blocks that were not needed.
     fn give_back(&mut self) {
         if let Some(file) = &self.file {
-            self.room.give_back(file, self.length);
+            self.preallocated.give_back(file, self.length);
         }
     }
 
@@ -447,7 +447,7 @@ impl Writer {
                 self.sink.give_back();
                 return;
             }
-            self.make_room();
+            self.preallocate();
         }
     }
 
@@ -455,7 +455,7 @@ impl Writer {
     fn next_batch(&self) -> (Vec<Line>, bool) {
         let mut queue = lock(&self.shared.queue);
         while queue.lines.is_empty() && !queue.closing {
-            if !self.shared.roomy.load(Ordering::Relaxed) {
+            if !self.shared.preallocated.load(Ordering::Relaxed) {
                 // There may be room by and by.
                 let (queue, _) = self
                     .shared
@@ -561,10 +561,10 @@ impl Writer {
         }
     }
 
-    /// Makes room for lines to come. While there is none, what was begun is still written into the room that was made before.
-    fn make_room(&mut self) {
-        let roomy = self.sink.make_room();
-        match (&roomy, self.shared.roomy.swap(roomy.is_ok(), Ordering::Relaxed)) {
+    /// Allocates blocks for lines to come. While there are none, what was begun is still written into those from before.
+    fn preallocate(&mut self) {
+        let made = self.sink.preallocate();
+        match (&made, self.shared.preallocated.swap(made.is_ok(), Ordering::Relaxed)) {
             (Ok(()), false) => tracing::info!("there is room for the audit log again"),
             (Err(fault), true) => tracing::error!(%fault, "there is no room for the audit log; requests are refused"),
             _ => {}

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::store::Stats;
+use super::store::{SharedPacing, Stats};
 use crate::reason::{Outcome, Reason};
 
 /// Upper bounds of the duration histograms, in seconds.
@@ -45,8 +45,10 @@ pub struct Metrics {
     policy_loaded: IntGauge,
     reload_failed: IntGauge,
     audit_records: IntCounter,
-    /// How far `audit_records` has been brought.
-    audit_seen: Mutex<u64>,
+    paces_shared: IntGauge,
+    paces_alone: IntCounter,
+    /// How far `audit_records` and `paces_alone` have been brought.
+    seen: Mutex<(u64, u64)>,
     connections: IntGauge,
     turned_away: IntCounterVec,
     store_keys: IntGauge,
@@ -121,6 +123,11 @@ impl Metrics {
         };
         let audit_records = IntCounter::new("tollgate_audit_records_total", "Lines written to the audit log.")?;
         registry.register(Box::new(audit_records.clone()))?;
+        let paces_alone = IntCounter::new(
+            "tollgate_rate_limits_alone_total",
+            "Requests with a rate limit that this gateway counted for itself because the shared store did not.",
+        )?;
+        registry.register(Box::new(paces_alone.clone()))?;
         Ok(Arc::new(Self {
             requests: counters(
                 "tollgate_requests_total",
@@ -183,7 +190,12 @@ impl Metrics {
                 "1 while the policy files on disk do not load.",
             )?,
             audit_records,
-            audit_seen: Mutex::new(0),
+            paces_shared: gauge(
+                "tollgate_rate_limits_shared",
+                "1 while rate limits are counted in the shared store.",
+            )?,
+            paces_alone,
+            seen: Mutex::default(),
             connections: gauge("tollgate_connections", "Client connections open.")?,
             turned_away: counters(
                 "tollgate_connections_refused_total",
@@ -282,10 +294,24 @@ impl Metrics {
     }
 
     /// What others know, brought up to date before it is shown.
-    pub fn observe(&self, audit_records: u64, store: Stats, upstreams: impl Iterator<Item = (Arc<str>, bool)>) {
-        let mut seen = self.audit_seen.lock().unwrap_or_else(PoisonError::into_inner);
-        self.audit_records.inc_by(audit_records.saturating_sub(*seen));
-        *seen = audit_records.max(*seen);
+    pub fn observe(
+        &self,
+        audit_records: u64,
+        store: Stats,
+        paces: SharedPacing,
+        upstreams: impl Iterator<Item = (Arc<str>, bool)>,
+    ) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let (records, alone) = &mut *seen;
+        for (counter, known, value) in [
+            (&self.audit_records, records, audit_records),
+            (&self.paces_alone, alone, paces.alone),
+        ] {
+            counter.inc_by(value.saturating_sub(*known));
+            *known = value.max(*known);
+        }
+        drop(seen);
+        self.paces_shared.set(i64::from(paces.up));
         for (gauge, value) in [
             (&self.store_keys, store.keys),
             (&self.store_bytes, store.file_bytes),
@@ -371,8 +397,9 @@ mod tests {
             file_bytes: 4096,
             ..Stats::default()
         };
-        metrics.observe(7, store, [("billing".into(), true)].into_iter());
-        metrics.observe(9, store, [("billing".into(), false)].into_iter());
+        let paces = SharedPacing { up: true, alone: 5 };
+        metrics.observe(7, store, paces, [("billing".into(), true)].into_iter());
+        metrics.observe(9, store, paces, [("billing".into(), false)].into_iter());
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         for line in [
             r#"tollgate_requests_total{method="POST",module="ledger",route="/api/ledger/sync",status="200"} 2"#,
@@ -385,6 +412,8 @@ mod tests {
             "tollgate_store_bytes 4096",
             "tollgate_store_unknown 3",
             "tollgate_store_up 1",
+            "tollgate_rate_limits_shared 1",
+            "tollgate_rate_limits_alone_total 5",
             r#"tollgate_upstream_up{upstream="billing"} 0"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

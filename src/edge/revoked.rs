@@ -17,7 +17,10 @@ use crate::identity::{Caller, MAX_REVOKED, Revocation, Revocations, Revoked};
 /// The file in the state folder.
 pub const FILE: &str = "revoked.json";
 
-/// What it is called until it is whole.
+/// The last copy that was made, until somebody takes it.
+pub const BACKUP: &str = "backup.revoked.json";
+
+/// What either is called until it is whole.
 const UNFINISHED: &str = "revoked.json.new";
 
 /// The layout of the file.
@@ -204,6 +207,19 @@ impl Register {
         self.write(&text(&entries))?;
         self.put_in_force(entries);
         Ok(Some(lifted))
+    }
+
+    /// Writes a copy of what is in force beside the file, as [`BACKUP`], in place of what is there; it can take the file's
+    /// place. Gives how many entries it has. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`RegisterFault::Unwritten`].
+    pub fn back_up(&self, now: u64) -> Result<usize, RegisterFault> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.list(now);
+        let copy = self.file.with_file_name(BACKUP);
+        replace(&copy, &text(&entries)).map_err(|fault| RegisterFault::Unwritten(copy, fault))?;
+        Ok(entries.len())
     }
 
     fn put_in_force(&self, entries: Vec<Entry>) {

@@ -6,6 +6,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Version, request};
 use hyper::body::{Body, Incoming};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,8 @@ pub struct Peer {
     pub(super) written: Option<HeaderValue>,
     /// The certificate that it has shown, where it is asked for one.
     pub(super) certificate: Option<Arc<Certificate>>,
+    /// Other authorities vouch for certificates since it has shown its own.
+    pub(super) outdated: Cell<bool>,
     /// Whom its last token named.
     pub(super) last: LastCaller,
 }
@@ -88,6 +91,7 @@ impl Peer {
             tls,
             unnamed: false,
             certificate: None,
+            outdated: Cell::new(false),
             last: LastCaller::default(),
         }
     }
@@ -109,6 +113,19 @@ impl Peer {
             certificate: Some(Arc::new(certificate)),
             ..self
         }
+    }
+
+    /// Other authorities vouch for certificates now: nothing that this peer asks from here on is let through.
+    pub fn outdate(&self) {
+        self.outdated.set(true);
+    }
+
+    /// Whether the authorities that vouched for its certificate still do.
+    pub(super) fn is_up_to_date(&self) -> Result<(), Refusal> {
+        if self.outdated.get() {
+            return Err(Reason::CertificateOutdated.into());
+        }
+        Ok(())
     }
 
     /// An address as backends are told of it: mostly this peer's own.

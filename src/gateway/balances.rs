@@ -52,6 +52,7 @@ pub(super) async fn ask(
         },
         told: None,
     };
+    line.asks(&permit);
     let sending = forward(asker.shared, asker.worker, outgoing)?;
     let reply = sending.await?;
     let reader = Reader {

@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode, Uri, Version, response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use prometheus::Histogram;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -171,6 +172,7 @@ pub(super) fn forward<'a>(
         worker,
         fault,
         tagless: condition.as_ref().is_some_and(|condition| !condition.is_by_tag()),
+        under_way: Cell::new(false),
     };
     Ok(async move {
         if reservation.is_none() && condition.is_none() {
@@ -211,6 +213,7 @@ pub(super) fn prepared(
         worker,
         fault,
         tagless: false,
+        under_way: Cell::new(false),
     };
     Ok((exchange, request))
 }
@@ -358,16 +361,27 @@ impl Write {
             },
         };
         let started = Instant::now();
-        let reply = match reservation {
-            Some(reservation) => {
-                exchange
-                    .send_once(share, request, reservation, remember, head_only)
-                    .await
+        let sending = async {
+            match reservation {
+                Some(reservation) => {
+                    exchange
+                        .send_once(share, request, reservation, remember, head_only)
+                        .await
+                }
+                None => exchange.send_whole(share, request).await,
             }
-            None => exchange.send_whole(share, request).await,
+        };
+        let reply = match held {
+            None => sending.await,
+            Some(held) => held
+                .during(sending, || exchange.under_way.get())
+                .await
+                .unwrap_or_else(|| {
+                    let why = "the lock of its resource ended before the backend had answered";
+                    Err(Refusal::because(Reason::UpstreamTimeout, why))
+                }),
         };
         durations.observe(started.elapsed().as_secs_f64());
-        drop(held);
         reply
     }
 }
@@ -381,12 +395,19 @@ pub(super) struct Exchange {
     fault: Option<UploadFault>,
     /// The backend's tags are not the versions that clients know.
     tagless: bool,
+    /// Whether the backend may be at work on what was sent: it has not answered whole.
+    under_way: Cell<bool>,
 }
 
 impl Exchange {
     /// Most bytes of an answer that may be held.
     pub(super) fn limit(&self) -> u64 {
         self.shared.limits.body_bytes
+    }
+
+    /// Longest time until the head of an answer.
+    pub(super) fn longest(&self) -> Duration {
+        self.backend.rules().longest()
     }
 
     /// Where there is room for it.
@@ -409,11 +430,25 @@ impl Exchange {
         share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
     ) -> Result<Reply, Refusal> {
-        let mut reply = self.reply(self.backend.send(self.worker, share, request).await)?;
+        let mut reply = self.reply(self.send_write(share, request).await)?;
         let limit = self.limit();
         let bytes = reply.body.whole(limit, self.room()).await?;
+        self.under_way.set(false);
         reply.body = ReplyBody::Whole { bytes, limit };
         Ok(reply)
+    }
+
+    /// Sends it, and takes note of whether the backend may be at work on it.
+    async fn send_write(
+        &self,
+        share: Result<Option<Share>, Crowded>,
+        request: Request<Payload>,
+    ) -> Result<BackendReply, SendFault> {
+        self.under_way.set(true);
+        let sent = self.backend.send(self.worker, share, request).await;
+        let arrived = sent.as_ref().map_or_else(SendFault::may_have_arrived, |_| true);
+        self.under_way.set(arrived);
+        sent
     }
 
     /// Sends it.
@@ -454,7 +489,7 @@ impl Exchange {
 
     /// A keyed write: its outcome is on disk before its answer goes back.
     async fn send_once(
-        self,
+        &self,
         share: Result<Option<Share>, Crowded>,
         request: Request<Payload>,
         reservation: Box<Reservation>,
@@ -467,8 +502,7 @@ impl Exchange {
             let why = "the shared store has not heard of this gateway for too long";
             return Err(Refusal::because(Reason::StoreUnavailable, why));
         }
-        let sent = self.backend.send(self.worker, share, request).await;
-        let BackendReply { response, lease } = match sent {
+        let BackendReply { response, lease } = match self.send_write(share, request).await {
             Ok(reply) => reply,
             Err(fault) => {
                 if fault.may_have_arrived() {
@@ -492,6 +526,7 @@ impl Exchange {
                 ));
             }
         };
+        self.under_way.set(false);
         lease.keep();
         let id = remember
             .transaction_id

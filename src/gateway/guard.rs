@@ -10,6 +10,7 @@ use super::decide::Inbound;
 use super::forward::Reply;
 use super::identify::Identity;
 use super::kept;
+use super::record::Line;
 use super::refusal::{Original, Refusal};
 use super::rehearse::{self, Earnest};
 use super::versions::Condition;
@@ -51,10 +52,11 @@ pub(super) async fn guard(
     permit: &Permit,
     body: Inbound,
     condition: Result<Option<Box<Condition>>, Refusal>,
+    line: &mut Line,
 ) -> Result<Next, Refusal> {
     let call = earnest.call();
     let (body, objection) = valid(shared, call, permit, body).await?;
-    if let Some(objection) = objection {
+    if let Some(objection) = on_trial(permit, objection, line) {
         let bytes = body.read(&shared.room).await?;
         return unless_known(shared, call, caller, permit, &bytes, objection).await;
     }
@@ -154,6 +156,16 @@ async fn valid(
     let faults = rehearse::faults(rules, &bytes).await?;
     let objection = (!faults.is_empty()).then(|| Refusal::invalid(Reason::SchemaViolation, faults));
     Ok((Inbound::Read(bytes), objection))
+}
+
+/// An objection that holds: in shadow mode none does, and the line says what would be.
+fn on_trial(permit: &Permit, objection: Option<Refusal>, line: &mut Line) -> Option<Refusal> {
+    let objection = objection?;
+    if !permit.is_on_trial() {
+        return Some(objection);
+    }
+    line.would_refuse(&objection);
+    None
 }
 
 /// What is wrong with a request is said to one that is new only. The rules may have grown stricter since a write was done,

@@ -258,6 +258,7 @@ impl Gateway {
             host,
         } = normalize(accepted, arrival.peer, policy, trusted_proxies, limits)?;
         line.call(&call, self.shared.waits(call.is_unsafe()));
+        arrival.peer.is_up_to_date()?;
         if let Some(leave) = preflight(policy, &call.method, &call.headers)? {
             return Ok(Pending::own(StatusCode::NO_CONTENT, leave, line));
         }
@@ -277,6 +278,7 @@ impl Gateway {
             self.shared
                 .paces
                 .admit(&caller.authority, standing)
+                .await
                 .inspect_err(|_| line.sought(&call))?;
         }
         let (permit, body) = decide(policy, &call, caller.as_deref(), upload, room, line).await?;
@@ -293,7 +295,7 @@ impl Gateway {
             Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
         let condition = Condition::of(asker, &permit, earnest.call());
-        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition).await?;
+        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition, line).await?;
         let told = Telling::of(asker, &permit, earnest.call())?;
         line.permitted(&permit);
         let view = permit

@@ -3,6 +3,8 @@
 //! Tables of a fixed size, made when the first limit is met. Users share sets of [`WAYS`] places by a hash that nobody
 //! outside can foresee; where a set is full of users who are all at it, the one who has been the slowest is forgotten. So
 //! to be forgotten takes as many others as a set has places, each of which has been faster.
+//!
+//! Where gateways share a server that counts users for all of them, this is what is known of them meanwhile.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
 use super::source::neighbourhood;
+use crate::edge::store::{Counted, SharedPaces};
+use crate::identity::Caller;
 use crate::policy::{Authority, Pace, RateLimit};
 
 /// Sets of places: with [`WAYS`] in each, 65,536 users are kept at one time, in 1.6 MiB.
@@ -22,7 +26,11 @@ const WAYS: usize = 8;
 
 /// How fast users ask.
 #[derive(Debug, Default)]
-pub struct Paces(Table);
+pub struct Paces {
+    own: Table,
+    /// Where they are counted for several gateways, if they are.
+    shared: Option<SharedPaces>,
+}
 
 /// How many bad tokens addresses show.
 #[derive(Debug)]
@@ -65,17 +73,38 @@ struct Place {
 }
 
 impl Paces {
+    /// Counted here, and in a server if several gateways share one.
+    #[must_use]
+    pub fn new(shared: Option<SharedPaces>) -> Self {
+        Self {
+            own: Table::default(),
+            shared,
+        }
+    }
+
+    /// Where they are counted for several gateways.
+    #[must_use]
+    pub fn shared(&self) -> Option<&SharedPaces> {
+        self.shared.as_ref()
+    }
+
     /// Lets a caller's request pass, or says when it may come again. `standing` is then how the caller stands; without a
     /// limit it stays as it is.
-    pub(super) fn admit(&self, caller: &Authority, standing: &mut Option<Standing>) -> Result<(), Refusal> {
+    ///
+    /// A server that does not answer opens nothing and closes nothing: this gateway goes by its own count, in which is what
+    /// the server has said of the user before.
+    pub(super) async fn admit(&self, caller: &Authority, standing: &mut Option<Standing>) -> Result<(), Refusal> {
         let Some(limit) = caller.rate_limit() else {
             return Ok(());
         };
-        let who = self.0.hash((&caller.caller.issuer, &caller.caller.user));
-        let now = self.0.now();
-        match self.0.take(who, limit, now) {
-            Ok(kept) => {
-                let (left, next) = limit.left(kept, now);
+        let who = self.own.hash((&caller.caller.issuer, &caller.caller.user));
+        let admitted = match &self.shared {
+            Some(shared) => Box::pin(self.admit_in(shared, who, limit, caller)).await,
+            None => self.own.admit(who, limit),
+        };
+        match admitted {
+            Ok(ahead) => {
+                let (left, next) = limit.left(ahead, 0);
                 *standing = Some(Standing { limit, left, next });
                 Ok(())
             }
@@ -86,6 +115,31 @@ impl Paces {
             }
         }
     }
+
+    /// As [`Table::admit`], of all gateways.
+    async fn admit_in(
+        &self,
+        shared: &SharedPaces,
+        who: (u64, u64),
+        limit: RateLimit,
+        caller: &Authority,
+    ) -> Result<u64, Duration> {
+        // Who is too fast for what is known here is so everywhere: a flood costs the server nothing.
+        if let Pace::TooFast(wait) = limit.judge(self.own.kept(who), self.own.now()) {
+            return Err(wait);
+        }
+        let Caller { issuer, user, .. } = &caller.caller;
+        let Some(Counted { ahead, wait }) = shared.take(issuer, user, limit.every(), limit.burst).await else {
+            return self.own.admit(who, limit);
+        };
+        let ahead = nanos(ahead);
+        self.own.learn(who, self.own.now().saturating_add(ahead));
+        wait.map_or(Ok(ahead), Err)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Attempts {
@@ -164,7 +218,7 @@ impl Table {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        nanos(self.began.elapsed())
     }
 
     fn set(&self, who: (u64, u64)) -> Option<&Mutex<[Place; WAYS]>> {
@@ -184,30 +238,43 @@ impl Table {
             .map_or(0, |place| place.kept)
     }
 
+    /// Counts one more, and gives by how much its user is ahead now, in nanoseconds; or says how much too early it comes.
+    fn admit(&self, who: (u64, u64), limit: RateLimit) -> Result<u64, Duration> {
+        let now = self.now();
+        self.take(who, limit, now).map(|kept| kept.saturating_sub(now))
+    }
+
     /// Counts one more, and gives what is kept now; or says how much too early it comes.
     fn take(&self, who: (u64, u64), limit: RateLimit, now: u64) -> Result<u64, Duration> {
         // There is always a set and a place; what could not be counted would not pass.
-        let Some(set) = self.set(who) else {
-            return Err(limit.per);
-        };
-        let mut places = set.lock().unwrap_or_else(PoisonError::into_inner);
+        let judged = self.at(who, |place| {
+            let kept = if place.who == who { place.kept } else { 0 };
+            match limit.judge(kept, now) {
+                Pace::Within(kept) => {
+                    *place = Place { who, kept };
+                    Ok(kept)
+                }
+                Pace::TooFast(wait) => Err(wait),
+            }
+        });
+        judged.unwrap_or(Err(limit.per))
+    }
+
+    /// Keeps what somebody else has counted.
+    fn learn(&self, who: (u64, u64), kept: u64) {
+        self.at(who, |place| *place = Place { who, kept });
+    }
+
+    /// Does something with a user's place: with that of the user who would be the first to have nothing to be kept of, if he
+    /// has none.
+    fn at<T>(&self, who: (u64, u64), what: impl FnOnce(&mut Place) -> T) -> Option<T> {
+        let mut places = self.set(who)?.lock().unwrap_or_else(PoisonError::into_inner);
         let known = places.iter().position(|place| place.who == who);
-        // The place of the user who would be the first to have nothing to be kept of.
         let at = known.or_else(|| {
             let slowest = places.iter().enumerate().min_by_key(|(_, place)| place.kept);
             slowest.map(|(at, _)| at)
         });
-        let Some(place) = at.and_then(|at| places.get_mut(at)) else {
-            return Err(limit.per);
-        };
-        let kept = if known.is_some() { place.kept } else { 0 };
-        match limit.judge(kept, now) {
-            Pace::Within(kept) => {
-                *place = Place { who, kept };
-                Ok(kept)
-            }
-            Pace::TooFast(wait) => Err(wait),
-        }
+        at.and_then(|at| places.get_mut(at)).map(what)
     }
 }
 

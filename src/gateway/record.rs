@@ -117,12 +117,29 @@ impl Line {
         }
     }
 
+    /// The same of its body, unless a rule denies the request already.
+    pub(super) fn would_refuse(&mut self, refusal: &Refusal) {
+        if let Some(open) = &mut self.open
+            && open.entry.would_deny.is_none()
+        {
+            open.entry.would_deny = Some(refusal.reason);
+            open.entry.detail.clone_from(&refusal.detail);
+        }
+    }
+
+    /// A backend is asked something, and the request itself is not forwarded.
+    pub(super) fn asks(&mut self, permit: &Permit) {
+        if let Some(open) = &mut self.open {
+            open.entry.upstream = permit.module().map(|module| Arc::clone(&module.upstream_name));
+        }
+    }
+
     /// It may be forwarded.
     pub(super) fn permitted(&mut self, permit: &Permit) {
         if let Some(open) = &mut self.open {
             open.permitted = true;
-            open.entry.upstream = permit.module().map(|module| Arc::clone(&module.upstream_name));
         }
+        self.asks(permit);
     }
 
     /// It is answered with what was kept, and no backend is asked.

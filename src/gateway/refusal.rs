@@ -353,6 +353,8 @@ pub(super) const fn status(reason: Reason) -> StatusCode {
         Reason::IdempotencyKeyReused | Reason::DryRunInvalid | Reason::SchemaViolation => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
+        // A client may ask again on another connection (RFC 9110, 15.5.20).
+        Reason::CertificateOutdated => StatusCode::MISDIRECTED_REQUEST,
         Reason::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Reason::VersionMismatch => StatusCode::PRECONDITION_FAILED,
         Reason::ChecksBusy
@@ -380,6 +382,7 @@ fn client_text(reason: Reason, facts: &Facts) -> Cow<'static, str> {
         Reason::BodyBroken => "The body is malformed or incomplete.",
         Reason::AmbiguousPath => "The path could be read in more than one way.",
         Reason::AmbiguousRequest => "The request could be read in more than one way.",
+        Reason::CertificateOutdated => "This needs a new connection.",
         Reason::UnsupportedMethod => "This method is not supported.",
         Reason::OriginNotAllowed => "Pages of this origin may not ask this.",
         Reason::SourceNotAllowed => "Requests from this address are not allowed.",

@@ -21,9 +21,10 @@ use super::refusal::Refusal;
 use super::tag::{Tags, unmarked};
 use crate::call::Call;
 use crate::call::document::{Located, locate};
-use crate::edge::locks::{Held, Locks, Resource};
+use crate::edge::locks::{Held, Locks, NotLocked, Resource};
 use crate::edge::payload::Payload;
 use crate::edge::room::Room;
+use crate::edge::store::StoreFault;
 use crate::ledger::{IfMatch, Version};
 use crate::policy::Permit;
 use crate::policy::parts::{Concurrency, VersionFrom};
@@ -37,6 +38,8 @@ pub(super) struct Condition {
     question: Question,
     resource: Resource,
     locks: Locks,
+    /// Longest time that the write may take.
+    write: Duration,
     wait: Duration,
 }
 
@@ -76,13 +79,16 @@ impl Condition {
         let Some(version) = &rules.version else { return Ok(None) };
         let lookup = Lookup::of(version.get.as_deref(), call, &PLAIN)?;
         let path = lookup.call().path.shared().clone();
+        let question = Question::new(asker, permit, lookup)?;
+        let write = question.longest();
         let backend = permit.module().map(|module| Arc::clone(&module.upstream_name));
         Ok(Some(Box::new(Self {
             wanted,
             from: version.from.clone(),
-            question: Question::new(asker, permit, lookup)?,
+            question,
             resource: Resource::new(&backend.unwrap_or_default(), &path),
             locks: asker.shared.locks.clone(),
+            write,
             wait: rules.wait,
         })))
     }
@@ -95,8 +101,14 @@ impl Condition {
     /// Waits for the lock and compares. The write, which sees its backend's own tag or none, may be sent as long as the
     /// lock is held.
     pub(super) async fn met(self: Box<Self>, write: &mut HeaderMap) -> Result<Held, Refusal> {
-        let held = self.locks.take(self.resource, self.wait).await;
-        let held = held.map_err(|fault| Refusal::because(Reason::ResourceBusy, fault.to_string()))?;
+        let held = self.locks.take(self.resource, self.write, self.wait).await;
+        let held = held.map_err(|fault| {
+            let reason = match fault {
+                NotLocked::Away(_) => Reason::StoreUnavailable,
+                _ => Reason::ResourceBusy,
+            };
+            Refusal::because(reason, fault.to_string())
+        })?;
         let current = self.question.version(&self.from).await?;
         if !self.wanted.admits(current.as_ref(), unmarked) {
             return Err(Refusal::mismatch(current.as_ref()));
@@ -110,6 +122,8 @@ impl Condition {
         if let Some(tag) = tag {
             write.insert(header::IF_MATCH, tag);
         }
+        let away = |fault: StoreFault| Refusal::because(Reason::StoreUnavailable, fault.to_string());
+        held.ready().await.map_err(away)?;
         Ok(held)
     }
 }
@@ -140,6 +154,11 @@ impl Question {
         };
         let (exchange, request) = prepared(asker.shared, asker.worker, outgoing)?;
         Ok(Self { exchange, request })
+    }
+
+    /// Longest time that a request to its backend may take.
+    fn longest(&self) -> Duration {
+        self.exchange.longest()
     }
 
     /// The version that the resource has now; none if it is not there.

@@ -32,6 +32,12 @@ impl RateLimit {
         u64::try_from(interval).unwrap_or(u64::MAX).max(1)
     }
 
+    /// Between two requests of an even flow.
+    #[must_use]
+    pub fn every(self) -> Duration {
+        Duration::from_nanos(self.interval())
+    }
+
     /// Judges a request at `now`, of whose user `kept` is kept; both are nanoseconds of one clock that never goes back.
     #[must_use]
     pub fn judge(self, kept: u64, now: u64) -> Pace {

@@ -342,6 +342,14 @@ fn each_step_denies_with_its_own_reason() {
         (
             &["finance_admin"],
             "GET",
+            "/api/ledger/counties/County_A;x",
+            &[],
+            "",
+            Some(Reason::JurisdictionMismatch),
+        ),
+        (
+            &["finance_admin"],
+            "GET",
             "/api/ledger/counties/County_B",
             &[],
             "",

@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::mem::replace;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -79,6 +79,40 @@ pub(super) struct Manners {
     pub(super) drain: watch::Receiver<bool>,
 }
 
+impl Manners {
+    fn end(&self, trust: Option<watch::Receiver<()>>) -> End {
+        let drain = self.drain.clone();
+        End { drain, trust }
+    }
+}
+
+/// Tells a connection to end.
+struct End {
+    /// Turns true when the gateway drains.
+    drain: watch::Receiver<bool>,
+    /// Changes with the authorities that vouched for the client's certificate, if it has shown one.
+    trust: Option<watch::Receiver<()>>,
+}
+
+impl End {
+    /// Comes when the connection is to end: after what is under way, and without anything more for a peer whose
+    /// certificate may be worth nothing any more.
+    async fn told(mut self, peer: &Peer) {
+        let outdated = async {
+            let Some(trust) = &mut self.trust else {
+                return pending().await;
+            };
+            // Who tells of it is kept by the listener, which outlives its connections.
+            let _ = trust.changed().await;
+            peer.outdate();
+        };
+        tokio::select! {
+            _ = self.drain.wait_for(|draining| *draining) => {}
+            () = outdated => {}
+        }
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) async fn serve<T>(gateway: Rc<Gateway>, mut io: T, address: IpAddr, tls: Option<&Tls>, manners: Manners)
 where
@@ -105,22 +139,24 @@ where
     let Some(tls) = tls else {
         if let Ok(Some((ahead, two))) = tokio::time::timeout(within, sniff(&mut io)).await {
             let io = Patient::new(io, ahead, Rc::clone(&doings), manners.patience);
-            speak(gateway, io, two, doings, Rc::new(peer), manners).await;
+            speak(gateway, io, two, doings, Rc::new(peer), manners.end(None), manners).await;
         }
         return;
     };
-    let accepting = TlsAcceptor::from(tls.current()).accept(io);
+    let (config, trust) = tls.current();
+    let accepting = TlsAcceptor::from(config).accept(io);
     match tokio::time::timeout(within, accepting).await {
         Ok(Ok(io)) => {
             let session = io.get_ref().1;
             let two = session.alpn_protocol() == Some(b"h2");
             let shown = session.peer_certificates().and_then(<[_]>::first);
-            let peer = Rc::new(match shown {
-                Some(certificate) => peer.showing(certificate::read(certificate)),
-                None => peer,
-            });
+            let (peer, trust) = match shown {
+                Some(certificate) => (peer.showing(certificate::read(certificate)), Some(trust)),
+                None => (peer, None),
+            };
+            let peer = Rc::new(peer);
             let io = Patient::new(io, Vec::new(), Rc::clone(&doings), manners.patience);
-            speak(gateway, io, two, doings, peer, manners).await;
+            speak(gateway, io, two, doings, peer, manners.end(trust), manners).await;
         }
         Ok(Err(fault)) => tracing::debug!(%address, %fault, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
@@ -155,13 +191,19 @@ async fn sniff<T: AsyncRead + Unpin>(io: &mut T) -> Option<(Vec<u8>, bool)> {
     }
 }
 
-async fn speak<T>(gateway: Rc<Gateway>, io: Patient<T>, two: bool, doings: Rc<Doings>, peer: Rc<Peer>, manners: Manners)
-where
+async fn speak<T>(
+    gateway: Rc<Gateway>,
+    io: Patient<T>,
+    two: bool,
+    doings: Rc<Doings>,
+    peer: Rc<Peer>,
+    end: End,
+    manners: Manners,
+) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let Manners {
         header_bytes,
-        mut drain,
         patience: Patience { stall, .. },
         ..
     } = manners;
@@ -170,6 +212,8 @@ where
     let answering = Rc::clone(&gateway);
     let requests = Rc::clone(&doings);
     let asking = Rc::clone(&peer);
+    let ending = Rc::clone(&peer);
+    let end = end.told(&ending);
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Rc::clone(&answering);
         let busy = requests.begin();
@@ -206,7 +250,7 @@ where
         tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
-            _ = drain.wait_for(|draining| *draining) => {
+            () = end => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -225,7 +269,7 @@ where
         tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
-            _ = drain.wait_for(|draining| *draining) => {
+            () = end => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::StartFault;
 use super::tls::{Tls, TlsFiles};
 use crate::config::{
-    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, Severity, State,
+    self, AuditTarget, Gateway as Settings, IssuerSource, KeySource, LoadedPolicy, Problem, ServerKind, Severity, State,
 };
 use crate::edge::backend::{Backend, BackendRules};
 use crate::edge::journal::{Journal, Target};
@@ -17,12 +17,11 @@ use crate::edge::locks::Locks;
 use crate::edge::metrics::Metrics;
 use crate::edge::revoked::Register;
 use crate::edge::room::Room;
-use crate::edge::store::{Store, StoreFault};
+use crate::edge::store::{SharedPaces, Store, StoreFault};
 use crate::edge::tls::{ClientTls, ClientTlsFiles};
 use crate::gateway::{Attempts, IssuerKeys, Limits, Paces, Rules, Shared};
 use crate::identity::{IssuerRules, KeySet};
 use crate::policy::Policy;
-use crate::policy::parts::{Concurrency, Module};
 
 /// A gateway that only has to be bound to its addresses.
 #[derive(Debug)]
@@ -74,7 +73,6 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         })
         .collect();
     warnings.extend(unusable(settings, &issuers));
-    problems.extend(lockless(settings, &policy));
     files.extend(directories);
     if !problems.is_empty() {
         return Err(problems);
@@ -86,33 +84,6 @@ pub fn policy(settings: &Settings, before: Option<&Rules>) -> Result<Ruling, Vec
         files,
         version,
     })
-}
-
-/// Modules whose versions Tollgate compares under a lock of its own, beside a store that others write by as well: their
-/// writes would not wait for this gateway's lock.
-fn lockless(settings: &Settings, policy: &Policy) -> Vec<Problem> {
-    if !matches!(settings.state, State::Shared(_)) {
-        return Vec::new();
-    }
-    let compares = |concurrency: &Concurrency| concurrency.version.is_some();
-    let mut modules: Vec<&Module> = policy.modules().map(|(module, _)| module).collect();
-    modules.retain(|module| {
-        module
-            .routes
-            .iter()
-            .any(|route| route.concurrency.as_ref().is_some_and(compares))
-    });
-    modules
-        .into_iter()
-        .map(|module| {
-            let message = format!(
-                "module `{}`: `concurrency` with a `version` is not supported yet beside a shared `state`; leave `version` \
-                 out if the backend compares `If-Match` itself, or keep the state in a folder",
-                module.name
-            );
-            Problem::of_file(settings.policy.display().to_string(), message)
-        })
-        .collect()
 }
 
 /// Issuers whose tokens nobody could use here: they must be bound to a client certificate, and no listener asks for one.
@@ -220,6 +191,14 @@ pub fn store(state: &State) -> Result<Store, StoreFault> {
     }
 }
 
+/// Where users' requests are counted for several gateways; none where each counts for itself.
+fn shared_paces(state: &State) -> Result<Option<SharedPaces>, StoreFault> {
+    match state {
+        State::Shared(server) if server.kind == ServerKind::Redis => SharedPaces::start((**server).clone()).map(Some),
+        State::Shared(_) | State::Folder(_) => Ok(None),
+    }
+}
+
 /// Loads the certificates that the gateway file names for backends, in their order.
 ///
 /// # Errors
@@ -275,6 +254,10 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         );
     }
     let store = store(&settings.state)?;
+    let locks = match &settings.state {
+        State::Folder(_) => Locks::default(),
+        State::Shared(server) => Locks::beside(&store, server.lease),
+    };
     let revoked = Arc::new(Register::open(settings.state.folder())?);
     let workers = settings.worker_count();
     let backends = settings
@@ -309,11 +292,11 @@ pub(super) async fn all(settings: &Settings) -> Result<Prepared, StartFault> {
         trusted_proxies: settings.trusted_proxies.clone(),
         sync: settings.audit.sync,
         backends,
-        paces: Paces::default(),
+        paces: Paces::new(shared_paces(&settings.state)?),
         attempts: Attempts::new(limits.failed_tokens),
         journal,
         store,
-        locks: Locks::default(),
+        locks,
         revoked,
         metrics,
     };

@@ -9,6 +9,7 @@ use super::prepare::{self, Ruling};
 use super::tls::Tls;
 use crate::audit::Event;
 use crate::config::{AuditTarget, Gateway, Problem};
+use crate::edge::store::SharedPaces;
 use crate::edge::tls::ClientTls;
 use crate::gateway::{Rules, Shared};
 
@@ -217,8 +218,10 @@ impl Reloader {
     /// What does not work although requests may be sent here.
     pub(super) fn impaired(&self) -> Vec<String> {
         let away = self.shared.store.away();
-        away.map(|fault| format!("keyed writes are refused: {fault}"))
+        let alone = self.shared.paces.shared().is_some_and(|paces| !paces.stats().up);
+        away.map(|fault| format!("keyed writes are refused, and those by version: {fault}"))
             .into_iter()
+            .chain(alone.then(|| "rate limits are counted by this gateway alone".to_owned()))
             .collect()
     }
 
@@ -241,9 +244,10 @@ impl Reloader {
             .backends
             .iter()
             .map(|(backend, _)| (Arc::clone(&backend.rules().name), backend.is_up()));
+        let paces = self.shared.paces.shared().map(SharedPaces::stats).unwrap_or_default();
         self.shared
             .metrics
-            .observe(self.shared.journal.records(), stats, upstreams);
+            .observe(self.shared.journal.records(), stats, paces, upstreams);
         self.shared.metrics.text()
     }
 

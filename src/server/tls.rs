@@ -10,6 +10,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 
 /// The files of a listener's TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Tls {
     /// The bytes that `current` was made of.
     read: Mutex<Vec<Vec<u8>>>,
     current: ArcSwap<ServerConfig>,
+    /// Told when other authorities vouch for clients.
+    trust: watch::Sender<()>,
 }
 
 /// Why files make no TLS.
@@ -60,6 +63,7 @@ impl Tls {
         let read = read(&files)?;
         Ok(Self {
             current: ArcSwap::from_pointee(configuration(&files, &read)?),
+            trust: watch::Sender::new(()),
             read: Mutex::new(read),
             files,
         })
@@ -76,14 +80,19 @@ impl Tls {
             return Ok(false);
         }
         self.current.store(Arc::new(configuration(&self.files, &now)?));
+        if authorities(&before) != authorities(&now) {
+            self.trust.send_replace(());
+        }
         *before = now;
         Ok(true)
     }
 
-    /// The configuration for the next connection.
+    /// The configuration for the next connection, and who tells when the authorities are others than those in it.
     #[must_use]
-    pub fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+    pub fn current(&self) -> (Arc<ServerConfig>, watch::Receiver<()>) {
+        // In this order: a change between the two is told of, if only because it may be in the configuration already.
+        let trust = self.trust.subscribe();
+        (self.current.load_full(), trust)
     }
 
     /// The files.
@@ -100,6 +109,11 @@ fn read(files: &TlsFiles) -> Result<Vec<Vec<u8>>, TlsFault> {
         .chain(&files.client_ca)
         .map(|path| std::fs::read(path).map_err(|fault| TlsFault::Unread(path.clone(), fault)))
         .collect()
+}
+
+/// The authorities among what [`read`] gives.
+fn authorities(read: &[Vec<u8>]) -> Option<&Vec<u8>> {
+    read.get(2)
 }
 
 fn configuration(files: &TlsFiles, read: &[Vec<u8>]) -> Result<ServerConfig, TlsFault> {

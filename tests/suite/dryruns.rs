@@ -512,6 +512,62 @@ fn large_batches_are_added_up_beside_other_requests() {
 }
 
 #[test]
+fn a_schema_on_trial_is_recorded_and_keeps_nobody_out() {
+    let backend = backend();
+    let text = policy("").replace(
+        "    prefix: /api/ledger\n",
+        "    prefix: /api/ledger\n    mode: shadow\n",
+    );
+    let setup = Setup::new(&backend).policy(&text);
+    let gateway = Setup {
+        files: vec![("policy/schemas/ledger-sync.json", SCHEMA.into())],
+        ..setup
+    }
+    .start();
+    let (bad, worse) = (r#"{"county":"County_A","entries":[{}]}"#, r#"{"county":"County_B"}"#);
+    for (key, body) in [("k0", BATCH), ("k1", bad), ("k2", worse)] {
+        assert_eq!(post(&gateway, SYNC, key, body).status, 201, "{body}");
+        assert_eq!(backend.last().body, body.as_bytes());
+    }
+    // Its key holds as ever, and a dry run says what is wrong.
+    refused(&post(&gateway, SYNC, "k1", bad), 409, "duplicate_request");
+    refused(&post(&gateway, DRY, "", bad), 422, "dry_run_invalid");
+    assert_eq!(backend.count(), 3);
+    let lines = gateway.audit(5);
+    let told: Vec<Value> = lines
+        .iter()
+        .map(|line| json!([line["decision"], line.get("would_deny"), line.get("detail")]))
+        .collect();
+    let faults = "faults in the body: 2";
+    let expected = json!([
+        ["ALLOWED", null, null],
+        ["ALLOWED", "DENIED_REQUEST", faults],
+        // The first denial is told.
+        ["ALLOWED", "DENIED_JURISDICTION", told[2][2]],
+        ["DENIED_IDEMPOTENCY", "DENIED_REQUEST", faults],
+        ["DRY_RUN", null, faults],
+    ]);
+    assert_eq!(Value::from(told), expected, "{lines:?}");
+    let counted = r#"tollgate_would_deny_total{decision="DENIED_REQUEST",module="ledger"} 2"#;
+    assert!(gateway.metrics().contains(counted), "{}", gateway.metrics());
+    // Who asks in advance is told both.
+    write(&gateway.path(""), "bad.json", bad);
+    let claims = claims(&["finance_admin"]).to_string();
+    let (config, body) = (["--config", "tollgate.yaml"], ["--body", "bad.json"]);
+    let rest = ["--claims", &claims, "--header", "X-Idempotency-Key: k9", "POST", SYNC];
+    let all = [&["explain"], &config[..], &body, &rest].concat();
+    let (code, out, err) = run(&all, &gateway.path(""));
+    assert_eq!(code, 0, "{out}{err}");
+    for needle in [
+        "FAIL  schema",
+        "would be denied: DENIED_REQUEST  schema_violation (shadow)",
+        "ALLOWED",
+    ] {
+        assert!(out.contains(needle), "{needle}\n{out}");
+    }
+}
+
+#[test]
 fn a_policy_whose_schema_is_none_does_not_load() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "keys/public.pem", key_pair().1);
@@ -602,7 +658,12 @@ fn balances_are_read_by_a_get_of_the_policys_own_path() {
         json!([{ "pointer": "/entries/1/account_id", "detail": "is no account that has a balance" }])
     );
     let lines = gateway.audit(3);
-    assert!(lines.iter().all(|line| line["decision"] == "DRY_RUN"), "{lines:?}");
+    let asked: Vec<Value> = lines
+        .iter()
+        .map(|line| json!([line["decision"], line["upstream"]]))
+        .collect();
+    let expected = json!([["DRY_RUN", "billing"], ["DRY_RUN", null], ["DRY_RUN", "billing"]]);
+    assert_eq!(Value::from(asked), expected, "{lines:?}");
     assert!(backend.seen().iter().all(|seen| seen.method == "GET"));
 }
 
@@ -665,6 +726,7 @@ fn who_may_not_read_balances_is_told_none() {
         let (backend, gateway) = with_balances(told.clone(), route);
         refused(&post(&gateway, DRY, "", BATCH), status, error);
         assert_eq!(backend.count(), 0, "{route}");
+        assert_eq!(gateway.audit(1)[0]["upstream"], json!(null), "{route}");
     }
     // What is masked for the caller is no balance.
     let masked = answer("200 OK", "application/json", r#"{"balances":{"ssn":"1.00"}}"#);

@@ -376,22 +376,44 @@ fn a_copy_is_made_while_a_gateway_runs_and_while_none_does() {
     refused(&post(&gateway, "u1", "k-lost"), 502, "upstream_broken");
     *broken.lock().unwrap() = false;
     assert_eq!(post(&gateway, "u1", "k-done").status, 201);
+    let revoke = ["revoke", "user", "mallory", "--config", "tollgate.yaml"];
+    assert_eq!(run(&revoke, &gateway.path("")).0, 0);
     let told_running = told(&gateway, 0, &["backup", "running.redb"]);
-    assert_eq!(told_running["keys"], 2);
+    assert_eq!(
+        (&told_running["keys"], &told_running["revoked"]),
+        (&json!(2), &json!(1))
+    );
     let (code, _, err) = command(&gateway, &["backup", "running.redb"]);
     assert!(code == 1 && err.contains("not overwritten"), "{err}");
     let (code, _, err) = command(&gateway, &["backup", "no/such/folder.redb"]);
     assert!(code == 1 && err.contains("cannot make"), "{err}");
+    write(&gateway.path(""), "taken.redb.revoked.json", "");
+    let (code, _, err) = command(&gateway, &["backup", "taken.redb"]);
+    assert!(
+        code == 1 && err.contains("`taken.redb.revoked.json` is there already"),
+        "{err}"
+    );
+    assert!(!gateway.path("taken.redb").exists(), "no half of a copy");
     assert_eq!(gateway.admin("DELETE", "/-/backup").status, 405);
     gateway.kill();
     let (code, out, err) = command(&gateway, &["backup", "stopped.redb"]);
-    assert!(code == 0 && out.contains("2 keys"), "{out}{err}");
+    assert!(
+        code == 0 && out.contains("2 keys") && out.contains("1 revocations"),
+        "{out}{err}"
+    );
     for copy in ["running.redb", "stopped.redb"] {
         std::fs::rename(gateway.path(copy), gateway.path("state/keys.redb")).unwrap();
+        std::fs::remove_file(gateway.path("state/revoked.json")).unwrap();
+        std::fs::rename(
+            gateway.path(&format!("{copy}.revoked.json")),
+            gateway.path("state/revoked.json"),
+        )
+        .unwrap();
         assert_eq!(listed(&gateway), [("k-lost".to_owned(), "unknown".to_owned())]);
         gateway.launch();
         refused(&post(&gateway, "u1", "k-done"), 409, "duplicate_request");
         refused(&post(&gateway, "u1", "k-lost"), 409, "outcome_unknown");
+        refused(&post(&gateway, "mallory", "k-new"), 401, "invalid_token");
         gateway.kill();
     }
     assert_eq!(backend.count(), 2);

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::harness::*;
+use super::servers::{Redis, Restarts};
 
 /// The suite's policy, in which a clerk may ask three times at once and then once an hour.
 fn limited() -> String {
@@ -150,4 +151,81 @@ fn another_limit_counts_what_was_before() {
         "one more than before"
     );
     assert_eq!(gateway.get("/api/accounts", &["clerk"]).status, 429);
+}
+
+/// Gateways that share a Redis share a user's limit, and each says what is left of it. Without the server each goes by what
+/// it knows: who had nothing left has nothing left, and who was never seen has the whole of it.
+#[test]
+fn gateways_that_share_a_redis_share_a_limit() {
+    let mut server = Redis::start();
+    let backend = Backend::json("{}");
+    let gateways = [0, 1].map(|_| {
+        let setup = Setup::new(&backend).policy(&limited());
+        let state = format!("redis:///0?socket={}", server.socket().display());
+        Setup { state, ..setup }.start()
+    });
+    let shares = |up: u8| {
+        wait_for("the limits to be where they are counted", || {
+            gateways.iter().all(|gateway| {
+                gateway
+                    .metrics()
+                    .contains(&format!("tollgate_rate_limits_shared {up}\n"))
+            })
+        });
+    };
+    let ask = |at: usize, user: &str| {
+        let mut who = claims(&["clerk"]);
+        who["sub"] = json!(user);
+        let gateway: &Gateway = &gateways[at];
+        gateway.call_as("GET", "/api/accounts", &gateway.token(&who), "", "")
+    };
+    let left = |answer: &Answer| {
+        answer
+            .field("ratelimit")
+            .unwrap()
+            .split(";t=")
+            .next()
+            .unwrap()
+            .to_owned()
+    };
+    shares(1);
+    for (at, rest) in [(0, 2), (1, 1), (0, 0)] {
+        let answer = ask(at, "u1");
+        assert_eq!((answer.status, left(&answer)), (200, format!("\"role\";r={rest}")));
+        assert_eq!(answer.field("ratelimit-policy"), Some("\"role\";q=1;w=3600"));
+    }
+    for at in [1, 0, 1] {
+        let refused = ask(at, "u1");
+        assert_eq!((refused.status, refused.error().as_str()), (429, "rate_limited"));
+        assert_eq!(left(&refused), "\"role\";r=0");
+        let wait: u64 = refused.field("retry-after").unwrap().parse().unwrap();
+        assert!((3500..=3600).contains(&wait), "{wait}");
+    }
+    assert_eq!(ask(1, "u2").status, 200);
+    assert_eq!(server.said(&["FLUSHALL"]), "+OK");
+    assert_eq!(
+        [ask(0, "u1").status, ask(1, "u1").status],
+        [429, 429],
+        "it is not asked again for who is too fast"
+    );
+
+    server.crash();
+    shares(0);
+    for at in [0, 1] {
+        assert_eq!(ask(at, "u1").status, 429, "what the server said is not forgotten");
+        let statuses = [0; 4].map(|_| ask(at, "u3").status);
+        assert_eq!(statuses, [200, 200, 200, 429], "each gateway by itself");
+        let metrics = gateways[at].metrics();
+        assert!(metrics.contains("tollgate_rate_limits_alone_total 3\n"), "{metrics}");
+        assert!(
+            gateways[at]
+                .admin("GET", "/readyz")
+                .text()
+                .contains("rate limits are counted by this gateway alone")
+        );
+        assert!(gateways[at].log().contains("this gateway counts for itself"));
+    }
+    server.launch();
+    shares(1);
+    assert_eq!([ask(0, "u4").status, ask(1, "u4").status], [200, 200]);
 }

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Barrier;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 const ACCOUNTS: &str = "/api/accounts/A1";
@@ -275,8 +275,8 @@ fn a_chunked_body_may_speak_of_a_content_length() {
     }
 }
 
-#[test]
-fn trailers_are_dropped() {
+/// A backend for one request with a chunked body, and every byte of that, in small letters.
+pub(super) fn takes_an_upload() -> (u16, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let taking = thread::spawn(move || {
@@ -292,8 +292,14 @@ fn trailers_are_dropped() {
         stream
             .write_all(answer("200 OK", "application/json", "{}").as_bytes())
             .unwrap();
-        String::from_utf8(all).unwrap()
+        String::from_utf8(all).unwrap().to_lowercase()
     });
+    (port, taking)
+}
+
+#[test]
+fn trailers_are_dropped() {
+    let (port, taking) = takes_an_upload();
     let backend = Backend::start();
     let gateway = Setup {
         backend: port,
@@ -306,7 +312,7 @@ fn trailers_are_dropped() {
         "{POST}\r\nHost: gw\r\nConnection: close\r\n{token}Trailer: X-Extra\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n{trailers}\r\n"
     );
     assert_eq!(ask(gateway.port, sent.as_bytes()).status, 200);
-    let seen = taking.join().unwrap().to_lowercase();
+    let seen = taking.join().unwrap();
     for planted in ["finance_admin", "x-extra", "planted", "bearer"] {
         assert!(!seen.contains(planted), "{planted} in {seen}");
     }

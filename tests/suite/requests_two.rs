@@ -3,6 +3,7 @@
 
 use super::harness::frames::{END_HEADERS, END_STREAM, Fate, Frames, block, frame, get, kind};
 use super::harness::*;
+use super::requests::{on_http2, takes_an_upload};
 
 const ACCOUNTS: &str = "/api/accounts/A1001";
 
@@ -164,4 +165,172 @@ fn long_path() -> &'static [u8] {
     static PATH: std::sync::LazyLock<Vec<u8>> =
         std::sync::LazyLock::new(|| format!("/{}", "a".repeat(9_000)).into_bytes());
     &PATH
+}
+
+/// A request with a body and fields behind it: its head, two bytes, and these frames.
+fn upload(gateway: &Gateway, method: &str, path: &str, behind: &[Vec<u8>]) -> Frames {
+    let bearer = format!("Bearer {}", gateway.token(&claims(&["dispatcher", "clerk"])));
+    let mut fields = get(path, &bearer);
+    fields[0].1 = method;
+    let mut client = Frames::open(gateway.port);
+    client.write(&frame(kind::HEADERS, END_HEADERS, 1, &block(&fields)));
+    client.write(&frame(kind::DATA, 0, 1, b"ab"));
+    for frame in behind {
+        client.write(frame);
+    }
+    client
+}
+
+fn trailers(fields: &[Change<'_>]) -> Vec<u8> {
+    frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &block(fields))
+}
+
+#[test]
+fn trailers_are_dropped_in_http2_too() {
+    let planted: [&[Change<'_>]; 6] = [
+        &[(":path", b"/planted")],
+        &[("x-extra", b"planted")],
+        &[("authorization", b"Bearer planted"), ("x_municipal_role", b"planted")],
+        &[
+            ("x-municipal-role", b"planted"),
+            ("x-forwarded-for", b"10.9.8.7, planted"),
+        ],
+        &[("content-length", b"9"), ("host", b"planted")],
+        &[("x-idempotency-key", b"planted"), ("if-match", b"planted")],
+    ];
+    for fields in planted {
+        let (port, taking) = takes_an_upload();
+        let backend = Backend::start();
+        let mut setup = Setup::new(&backend);
+        setup.backend = port;
+        let gateway = setup.start();
+        let mut client = upload(&gateway, "POST", "/portal/assignments", &[trailers(fields)]);
+        assert_eq!(client.fate(1), Fate::Answered(200, "{}".into()), "{fields:?}");
+        let seen = taking.join().unwrap();
+        assert!(seen.contains("\r\n\r\n2\r\nab\r\n0\r\n\r\n"), "{seen}");
+        for word in ["planted", "x-extra", "content-length", "10.9.8.7"] {
+            assert!(!seen.contains(word), "{word} in {seen}");
+        }
+        gateway.audit(1);
+    }
+}
+
+/// What cannot be trailers ends the request, whose backend gets no whole one.
+#[test]
+fn what_is_no_trailer_ends_an_http2_request() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let data = |flags, bytes: &[u8]| frame(kind::DATA, flags, 1, bytes);
+    let cases: [(&str, Vec<Vec<u8>>); 7] = [
+        (
+            "a pseudo-header behind others",
+            vec![trailers(&[("x-a", b"1"), (":method", b"GET")])],
+        ),
+        (
+            "a field of a connection",
+            vec![trailers(&[("transfer-encoding", b"chunked")])],
+        ),
+        ("another field of one", vec![trailers(&[("connection", b"close")])]),
+        ("capitals", vec![trailers(&[("X-Extra", b"planted")])]),
+        ("a line end", vec![trailers(&[("x-a", b"a\r\nx-b: planted")])]),
+        (
+            "no end of the stream",
+            vec![
+                frame(kind::HEADERS, END_HEADERS, 1, &block(&[("x-a", "1")])),
+                data(END_STREAM, b"cd"),
+            ],
+        ),
+        (
+            "more of the body",
+            vec![trailers(&[("x-a", b"1")]), data(END_STREAM, b"cd")],
+        ),
+    ];
+    let mut failures = Vec::new();
+    let mut resets = 0;
+    for (what, behind) in cases {
+        let whole = what == "more of the body";
+        let before = backend.count();
+        let fate = upload(&gateway, "POST", "/portal/assignments", &behind).fate(1);
+        resets += usize::from(matches!(fate, Fate::Reset(_)));
+        // What ended before it was broken may have been sent; nothing of what came after is in it.
+        let sent: Vec<Vec<u8>> = backend
+            .seen()
+            .split_off(before)
+            .into_iter()
+            .map(|seen| seen.body)
+            .collect();
+        let good = if whole {
+            sent.iter().all(|body| body == b"ab")
+        } else {
+            matches!(fate, Fate::Reset(_) | Fate::Gone(_)) && sent.is_empty()
+        };
+        if !good {
+            failures.push(format!("{what}: {fate:?}, {sent:?}"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let mut client = upload(&gateway, "POST", "/portal/assignments", &[data(END_STREAM, b"")]);
+    assert_eq!(in_a_word(&client.fate(1)), "200", "others are served");
+    // Where the whole connection is at fault, its request may not have been heard of.
+    wait_for("a line for each request that was", || {
+        let lines = audit_lines(&gateway.path("audit/audit.jsonl"));
+        lines.iter().filter(|line| line.get("event").is_none()).count() > resets
+    });
+}
+
+/// Interim answers of the backend, and what they have with them, do not reach a client: one head, the last, comes.
+#[test]
+fn interim_answers_of_the_backend_are_swallowed_in_http2_too() {
+    const INTERIM: [&str; 4] = [
+        "HTTP/1.1 100 Continue\r\nX-Hint: CANARY-7f3a\r\n\r\n",
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </x?ssn=CANARY-7f3a>; rel=preload\r\n\r\n",
+        "HTTP/1.1 199 Odd\r\nETag: \"CANARY-7f3a\"\r\n\r\n",
+    ];
+    for before in INTERIM.into_iter().map(str::to_owned).chain([INTERIM.concat()]) {
+        let last = answer("200 OK", "application/json", r#"{"ssn":"CANARY-7f3a","n":1}"#);
+        let backend = Backend::bytes(format!("{before}{last}"));
+        let gateway = Setup::new(&backend).start();
+        for (method, expect) in [("GET", false), ("POST", false), ("POST", true)] {
+            let bearer = format!("Bearer {}", gateway.token(&claims(&["dispatcher", "clerk"])));
+            let path = if method == "GET" {
+                ACCOUNTS
+            } else {
+                "/portal/assignments"
+            };
+            let mut fields = get(path, &bearer);
+            fields[0].1 = method;
+            fields.extend(expect.then_some(("expect", "100-continue")));
+            let mut client = Frames::open(gateway.port);
+            client.write(&frame(kind::HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields)));
+            let (mut heads, mut body, mut ended) = (Vec::new(), Vec::new(), false);
+            while !ended {
+                let frame = client.next().expect("the connection ended before the answer");
+                match frame.kind {
+                    kind::HEADERS => heads.push(frame.payload),
+                    kind::DATA => body.extend_from_slice(&frame.payload),
+                    _ => continue,
+                }
+                ended = frame.flags & END_STREAM != 0;
+            }
+            assert_eq!(heads.len(), 1, "{before:?} {method}");
+            assert_eq!(heads[0][0], 0x88, "200: {before:?} {method}");
+            assert!(!String::from_utf8_lossy(&body).contains(CANARY), "{before:?}");
+        }
+        let token = gateway.token(&claims(&["clerk"]));
+        on_http2(&gateway, async |sender| {
+            let asked = http::Request::get(format!("http://gw.example{ACCOUNTS}"));
+            let asked = asked.header("authorization", format!("Bearer {token}"));
+            let answer = sender
+                .clone()
+                .send_request(asked.body(String::new()).unwrap())
+                .await
+                .unwrap();
+            assert_eq!(answer.status(), 200);
+            assert!(
+                !format!("{:?}", answer.headers()).contains(CANARY),
+                "{before:?}: {answer:?}"
+            );
+        });
+    }
 }

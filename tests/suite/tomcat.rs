@@ -211,7 +211,8 @@ fn gateway(port: u16, path_parameters: &str) -> Gateway {
     let policy = format!(
         "{identity}\nroles:\n  clerk: {{ scopes: [open:read] }}\n  keeper: {{ scopes: [closed:read] }}\nmodules:\n  public:\n    prefix: \
          /public\n    upstream: billing\n    path_parameters: {path_parameters}\n    unmaskable: [text/html]\n    routes:\n      - {{ \
-         methods: [GET], scope: open:read }}\n      - {{ path: /closed, methods: [GET], scope: closed:read }}\n"
+         methods: [GET], scope: open:read }}\n      - {{ path: /closed, methods: [GET], scope: closed:read }}\n      \
+         - {{ path: \"/own/{{who}}\", methods: [GET], scope: open:read, when: 'path.who != \"other\"' }}\n"
     );
     let mut setup = Setup::new(&Backend::start()).policy(&policy);
     setup.backend = port;
@@ -292,5 +293,53 @@ fn tomcat_is_reached_by_no_path_that_the_policy_did_not_decide_on() {
         let refused = reached_in_bounds(&mut container, at, "refuse", &spellings);
         let allowed = reached_in_bounds(&mut container, at, "allow", &spellings);
         assert!(refused >= 20 && allowed >= refused + 20, "{refused}, {allowed}");
+    }
+}
+
+/// Names of what is somebody else's, as Tomcat takes them.
+const OTHERS: [&str; 8] = [
+    "other",
+    "other;",
+    "other;x",
+    "other;a=b;c",
+    "other%3b",
+    "%6fther;x",
+    "other/;x",
+    "other;x/",
+];
+
+#[test]
+fn tomcat_acts_on_no_name_that_the_condition_did_not_compare() {
+    let is_others = |reached: &Value| {
+        let mut names = reached["path"].as_str().unwrap().split('/').skip(1);
+        (names.next(), names.next(), names.next()) == (Some("public"), Some("own"), Some("other"))
+    };
+    let others: Vec<String> = OTHERS.map(|name| format!("/public/own/{name}")).into();
+    let own: Vec<String> = ["/public/own/mine", "/public/own;x/mine", "/public/own/mine/a;x"]
+        .map(str::to_owned)
+        .into();
+    let mut container = Container::start();
+    for at in [0, 1] {
+        ask_all(container.ports[at], &others, "");
+        let direct = container.reached();
+        assert!(
+            direct.iter().filter(|reached| is_others(reached)).count() >= 5,
+            "{direct:?}"
+        );
+        let gateway = gateway(container.ports[at], "allow");
+        let token = gateway.token(&claims(&["clerk"]));
+        ask_all(gateway.port, &others, &token);
+        assert_eq!(container.reached(), Vec::<Value>::new());
+        for line in gateway.audit(others.len()) {
+            let decision = line["decision"].as_str().unwrap();
+            assert!(matches!(decision, "DENIED_CONDITION" | "DENIED_REQUEST"), "{line}");
+        }
+        ask_all(gateway.port, &own, &token);
+        let paths: Vec<Value> = container
+            .reached()
+            .into_iter()
+            .map(|reached| reached["path"].clone())
+            .collect();
+        assert_eq!(paths, ["/public/own/mine", "/public/own/mine/a"]);
     }
 }

@@ -11,10 +11,10 @@ use super::harness::*;
 use super::requests::on_http2;
 
 const STATE: &str = "/api/ledger/state";
-const SYNC: &str = "/api/ledger/sync";
+pub const SYNC: &str = "/api/ledger/sync";
 const BATCH: &str = "/api/ledger/batches/7";
-const BODY: &str = r#"{"amount":"1.00"}"#;
-const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
+pub const BODY: &str = r#"{"amount":"1.00"}"#;
+pub const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 
 /// The suite's policy with these routes of the ledger.
 fn policy(routes: &str) -> String {
@@ -31,7 +31,7 @@ fn policy(routes: &str) -> String {
     )
 }
 
-fn sync(version: &str, more: &str) -> String {
+pub fn sync(version: &str, more: &str) -> String {
     policy(&format!(
         "      - path: /sync\n        methods: [POST]\n        scope: ledger:sync\n        idempotency: {{ required: false, transaction_id: /transaction_id }}\n        \
          concurrency: {{ if_match: required, version: {{ {version} }}{more} }}\n      - {{ path: /state, methods: [GET], scope: ledger:read }}\n"
@@ -46,14 +46,14 @@ fn start(backend: &Backend, policy: &str) -> Gateway {
 
 /// A ledger whose version a write moves on, and which can hold writes back.
 #[derive(Default)]
-struct Ledger {
+pub struct Ledger {
     version: Mutex<u32>,
     held: Mutex<bool>,
     opened: Condvar,
 }
 
 impl Ledger {
-    fn backend() -> (Backend, Arc<Self>) {
+    pub fn backend() -> (Backend, Arc<Self>) {
         let ledger = Arc::new(Self::default());
         let own = Arc::clone(&ledger);
         let backend = Backend::script(move |request, stream| own.answer(request, stream));
@@ -77,17 +77,17 @@ impl Ledger {
         stream.write_all(whole.as_bytes()).is_ok()
     }
 
-    fn hold(&self, held: bool) {
+    pub fn hold(&self, held: bool) {
         *self.held.lock().unwrap() = held;
         self.opened.notify_all();
     }
 
-    fn version(&self) -> u32 {
+    pub fn version(&self) -> u32 {
         *self.version.lock().unwrap()
     }
 }
 
-fn writes(backend: &Backend) -> usize {
+pub fn writes(backend: &Backend) -> usize {
     backend.seen().iter().filter(|request| request.method != "GET").count()
 }
 
@@ -96,7 +96,7 @@ fn post(gateway: &Gateway, headers: &str) -> Answer {
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, error: &str) {
+pub fn refused(answer: &Answer, status: u16, error: &str) {
     assert_eq!((answer.status, &*answer.error()), (status, error), "{}", answer.text());
 }
 
@@ -304,6 +304,32 @@ fn who_waits_too_long_is_told_to_come_again() {
     });
     let again = post(&gateway, "If-Match: v1\r\nX-Idempotency-Key: k1\r\n");
     assert_eq!(again.status, 201, "its key is free");
+}
+
+/// A backend that cuts off what follows a `;` has one resource where two paths are, and one write at a time.
+#[test]
+fn a_resource_has_one_lock_however_its_path_is_spelt() {
+    let (backend, ledger) = Ledger::backend();
+    let policy = batches("pointer: /version_hash")
+        .replace("required, version", "required, wait: 50ms, version")
+        .replace(
+            "prefix: /api/ledger\n",
+            "prefix: /api/ledger\n    path_parameters: allow\n",
+        );
+    let gateway = start(&backend, &policy);
+    let put = |path: &str| gateway.call("PUT", path, &["confidant"], "If-Match: v0\r\n", BODY);
+    ledger.hold(true);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| put("/api/ledger/batches/a"));
+        wait_for("the write to be at the backend", || writes(&backend) == 1);
+        for end in ["a", "a/", "A", "%61", "a;x", "a;", "a%3Bx", "A;x=1/"] {
+            let late = put(&format!("/api/ledger/batches/{end}"));
+            refused(&late, 503, "resource_busy");
+        }
+        ledger.hold(false);
+        assert_eq!(first.join().unwrap().status, 201);
+    });
+    assert_eq!(writes(&backend), 1);
 }
 
 /// A route whose writes have their version at their own path.

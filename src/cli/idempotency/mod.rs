@@ -34,7 +34,7 @@ pub(super) enum Idempotency {
     Show(Show),
     /// Say what became of a request whose outcome is unknown.
     Settle(Settle),
-    /// Copy the store as of one moment, while a gateway uses it or none does.
+    /// Copy the store and the list of what is revoked, while a gateway uses them or none does.
     Backup(backup::Backup),
 }
 

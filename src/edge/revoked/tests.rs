@@ -167,3 +167,20 @@ fn a_disk_that_fails_revokes_and_does_not_lift() {
     }
     assert_eq!(Register::open(folder.path()).unwrap().list(10), [user("mallory")]);
 }
+
+#[test]
+fn a_copy_is_what_is_in_force_and_takes_the_place_of_the_file() {
+    let folder = TempDir::new().unwrap();
+    let register = Register::open(folder.path()).unwrap();
+    assert_eq!(register.back_up(5).unwrap(), 0, "of a list that was never written too");
+    register.add(user("mallory"), 5).unwrap();
+    register.add(until(8, user("eve")), 5).unwrap();
+    assert_eq!(register.back_up(5).unwrap(), 2);
+    assert_eq!(register.back_up(9).unwrap(), 1, "what is over is not in it");
+    let copy = folder.path().join(BACKUP);
+    assert_eq!(copy.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let other = TempDir::new().unwrap();
+    std::fs::rename(copy, other.path().join(FILE)).unwrap();
+    assert_eq!(Register::open(other.path()).unwrap().list(9), [user("mallory")]);
+    assert_eq!(register.list(9), [user("mallory")]);
+}

@@ -14,9 +14,9 @@ use crate::ledger::MAX_SEALED_ANSWER;
 
 #[path = "../../../tests/servers/mod.rs"]
 #[allow(unreachable_pub, dead_code, unused_imports)]
-mod servers;
+pub(super) mod servers;
 
-fn in_postgresql(server: &servers::Postgres) -> SharedStore {
+pub(super) fn in_postgresql(server: &servers::Postgres) -> SharedStore {
     SharedStore {
         user: Some("tollgate".into()),
         database: "postgres".into(),
@@ -24,7 +24,7 @@ fn in_postgresql(server: &servers::Postgres) -> SharedStore {
     }
 }
 
-fn in_redis(server: &servers::Redis) -> SharedStore {
+pub(super) fn in_redis(server: &servers::Redis) -> SharedStore {
     at(ServerKind::Redis, server.socket())
 }
 
@@ -53,7 +53,7 @@ fn joined<S: Server>(lease: Duration, make: impl FnOnce() -> Result<S, StoreFaul
 }
 
 /// A store in PostgreSQL or Redis, which goes by a clock that the test sets.
-fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
+pub(super) fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
     let (given, clock) = (place.clone(), Clock::Told(Arc::clone(clock)));
     match place.kind {
         ServerKind::PostgreSql => joined(place.lease, move || Postgres::new(given, clock)),
@@ -61,7 +61,7 @@ fn store(place: &SharedStore, clock: &Arc<AtomicI64>) -> Store {
     }
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
+pub(super) fn until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
         assert!(

@@ -5,7 +5,8 @@
 //! acknowledged that is not on disk.
 //!
 //! The one who writes has the files of a folder ([`embedded`]), or speaks for this gateway to a server that several share
-//! ([`shared`], [`postgres`], [`redis`]). Who asks does not know which.
+//! ([`shared`], [`postgres`], [`redis`]). Who asks does not know which, but for locks ([`leases`]), which only gateways that
+//! share a store need.
 //!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 
@@ -15,6 +16,7 @@ mod embedded;
 mod faults;
 mod file;
 mod layer;
+mod leases;
 mod listing;
 mod postgres;
 mod queue;
@@ -35,6 +37,8 @@ mod crash;
 mod damage;
 #[cfg(test)]
 mod failing;
+#[cfg(test)]
+mod locking;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
@@ -57,8 +61,10 @@ use writer::Reopen;
 pub use embedded::{MAX_ANSWER_BYTES, MAX_BATCH, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, MAX_SWEEP};
 pub use faults::StoreFault;
 pub use file::BACKUP;
+pub use leases::{Lease, LockName, Released, Sure};
 pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
+pub use redis::{Counted, SharedPaces, SharedPacing};
 pub use snapshot::Copied;
 pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 
@@ -410,7 +416,7 @@ impl Reservation {
         let Some(reserved) = self.reserved.take() else {
             return Err(StoreFault::Closed);
         };
-        let reply = self.shared.queue.settle(reserved, settlement)?;
+        let reply = self.shared.queue.settle(Request::Settle { reserved, settlement })?;
         let reply = match self.shared.place {
             Place::File(_) => reply.await,
             Place::Server => tokio::time::timeout(SETTLE_PATIENCE, reply)
@@ -430,7 +436,8 @@ impl Drop for Reservation {
         if let Some(reserved) = self.reserved.take() {
             tracing::warn!(record = %reserved.key(), "a keyed write was dropped, so that its outcome is unknown");
             // Nobody waits for the reply. A closed store needs no word: what runs is unknown when it is opened again.
-            let _ = self.shared.queue.settle(reserved, Settlement::Unknown { now: None });
+            let settlement = Settlement::Unknown { now: None };
+            let _ = self.shared.queue.settle(Request::Settle { reserved, settlement });
         }
     }
 }

@@ -11,8 +11,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::StoreFault;
 use super::embedded::{Answer, MAX_BATCH, Request, Settlement};
+use super::leases::{self, Sure};
 use super::waiters::Waiters;
-use crate::ledger::Reserved;
 
 /// Most requests that wait for the writer, besides settlements; one more is [`StoreFault::Busy`].
 pub const MAX_QUEUED: usize = 4096;
@@ -25,6 +25,14 @@ pub const MAX_LIVE: usize = 32_768;
 pub(super) struct Job {
     pub(super) request: Request,
     pub(super) reply: oneshot::Sender<Result<Parcel, StoreFault>>,
+}
+
+impl Job {
+    /// Nobody waits for its answer.
+    pub(super) fn unheard(request: Request) -> Self {
+        let (reply, _) = oneshot::channel();
+        Self { request, reply }
+    }
 }
 
 #[derive(Debug)]
@@ -51,21 +59,12 @@ struct State {
     phase: Phase,
     /// Why the server is away.
     away: Option<StoreFault>,
-    /// Until when what is held here is held for sure, by two clocks; none where nobody else can take it.
-    held: Option<Held>,
+    /// Until when what is held here is held for sure; none where nobody else can take it.
+    held: Option<Sure>,
     keys: u64,
     unknown: u64,
     bytes: u64,
     commits: u64,
-}
-
-/// When a server was last told that this gateway lives, and how long that is good for. The one clock stands still while
-/// the machine sleeps, the other can be set: the earlier end counts.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    at: Instant,
-    by_the_wall: SystemTime,
-    good_for: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,21 +137,17 @@ impl Queue {
         Ok(self.push(state, request))
     }
 
-    /// Queues a settlement, which has its place already.
+    /// Queues a settlement, or the release of a lock, which have their places already.
     ///
     /// # Errors
     /// [`StoreFault::Closed`], or [`StoreFault::NoRoom`]: then it is kept, but nobody should wait for it.
-    pub(super) fn settle(
-        &self,
-        reserved: Reserved,
-        settlement: Settlement,
-    ) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
+    pub(super) fn settle(&self, request: Request) -> Result<oneshot::Receiver<Result<Parcel, StoreFault>>, StoreFault> {
         let state = self.lock();
         let phase = state.phase;
         if phase == Phase::Ended {
             return Err(StoreFault::Closed);
         }
-        let reply = self.push(state, Request::Settle { reserved, settlement });
+        let reply = self.push(state, request);
         if phase == Phase::Suspended {
             return Err(StoreFault::NoRoom);
         }
@@ -224,7 +219,7 @@ impl Queue {
     pub(super) fn done(&self, answers: &[Answer], (keys, unknown): (u64, u64), committed: bool) {
         let ended = answers
             .iter()
-            .filter(|answer| !matches!(answer, Answer::Reserved(_)))
+            .filter(|answer| !matches!(answer, Answer::Reserved(_) | Answer::Locked(_)))
             .count();
         let mut state = self.lock();
         state.live = state.live.saturating_sub(ended);
@@ -237,6 +232,12 @@ impl Queue {
         let mut state = self.lock();
         state.live = state.live.saturating_sub(count);
         state.commits += 1;
+    }
+
+    /// A lock is not held any more, and nobody has to be told.
+    pub(super) fn given_back(&self) {
+        let mut state = self.lock();
+        state.live = state.live.saturating_sub(1);
     }
 
     /// Settlements that could not be written come first the next time; they come back from a store that closes.
@@ -281,11 +282,7 @@ impl Queue {
             state.phase = Phase::Open;
             state.away = None;
         }
-        state.held = Some(Held {
-            at: at.0,
-            by_the_wall: at.1,
-            good_for,
-        });
+        state.held = Some(Sure::since(at, good_for));
         drop(state);
         self.called.notify_one();
     }
@@ -298,10 +295,7 @@ impl Queue {
     /// Whether what is held here is surely not taken for abandoned by others.
     pub(super) fn is_held(&self) -> bool {
         let held = self.lock().held;
-        held.is_none_or(|held| {
-            let by_the_wall = held.by_the_wall.elapsed().unwrap_or_default();
-            held.at.elapsed().max(by_the_wall) < held.good_for
-        })
+        held.is_none_or(|held| !held.left().is_zero())
     }
 
     /// Takes note of a server's figures.
@@ -324,12 +318,7 @@ impl Queue {
         state.queued = 0;
         state.live = state.live.saturating_sub(refused.len());
         let (requests, replies): (Vec<_>, Vec<_>) = kept.into_iter().map(|job| (job.request, job.reply)).unzip();
-        // Their answers go nowhere.
-        let again = |request| Job {
-            request,
-            reply: oneshot::channel().0,
-        };
-        state.jobs.extend(requests.into_iter().map(again));
+        state.jobs.extend(requests.into_iter().map(Job::unheard));
         drop(state);
         for reply in replies.into_iter().chain(refused.into_iter().map(|job| job.reply)) {
             let _ = reply.send(Err(StoreFault::NoRoom));
@@ -409,7 +398,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// An answer on its way. A reservation that does not arrive is released, for nobody has sent anything with it.
+/// An answer on its way. A reservation or a lock that does not arrive is released, for nobody has sent anything with it.
 #[derive(Debug)]
 pub(super) struct Parcel {
     answer: Option<Answer>,
@@ -432,8 +421,15 @@ impl Parcel {
 
 impl Drop for Parcel {
     fn drop(&mut self) {
-        if let Some(Answer::Reserved(reserved)) = self.answer.take() {
-            let _ = self.queue.settle(reserved, Settlement::Release);
+        match self.answer.take() {
+            Some(Answer::Reserved(reserved)) => {
+                let settlement = Settlement::Release;
+                let _ = self.queue.settle(Request::Settle { reserved, settlement });
+            }
+            Some(Answer::Locked(grip)) => {
+                let _ = leases::release(&self.queue, &grip);
+            }
+            _ => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::daybook::MAX_ENTRY;
+use super::leases::{Grip, LockName, Step};
 use super::listing::{Filter, Page};
 use super::snapshot::Snapshot;
 use crate::ledger::{Fingerprint, MAX_SEALED_ANSWER, Owner, Record, RecordKey, Reserved, Ruling, Verdict};
@@ -37,6 +38,11 @@ pub(super) enum Request {
         ruling: Ruling,
         now: u64,
     },
+    /// About a lock that gateways share.
+    Lock {
+        name: LockName,
+        step: Step,
+    },
     Snapshot,
 }
 
@@ -67,6 +73,11 @@ pub(super) enum Answer {
     Shown(Option<Record>),
     Listed(Page),
     Ruled(bool),
+    Locked(Grip),
+    /// Another turn has the lock.
+    Taken,
+    /// Whether the lock is still this turn's.
+    Extended(bool),
     Snapshot(Snapshot),
 }
 
@@ -78,8 +89,16 @@ pub(super) struct Batch {
 }
 
 impl Request {
+    /// Whether it gives up what was held, which is written however long that takes.
     pub(super) const fn is_settlement(&self) -> bool {
-        matches!(self, Self::Settle { .. })
+        matches!(
+            self,
+            Self::Settle { .. }
+                | Self::Lock {
+                    step: Step::Release(_),
+                    ..
+                }
+        )
     }
 
     /// The key that is no longer in progress once this is done.
@@ -90,11 +109,26 @@ impl Request {
         }
     }
 
-    /// The key that it is about, if it is about one.
+    /// What takes it back if it may have been carried out and its answer was lost; none if that is left to others.
+    pub(super) const fn taken_back(&self, turn: u64) -> Option<Self> {
+        match self {
+            Self::Lock {
+                name,
+                step: Step::Take(_),
+            } => Some(Self::Lock {
+                name: *name,
+                step: Step::Release(turn),
+            }),
+            _ => None,
+        }
+    }
+
+    /// The key, or the lock, that it is about, if it is about one.
     pub(super) const fn key(&self) -> Option<RecordKey> {
         match self {
             Self::Reserve { key, .. } | Self::Show { key } | Self::Rule { key, .. } => Some(*key),
             Self::Settle { reserved, .. } => Some(*reserved.key()),
+            Self::Lock { name, .. } => Some(RecordKey::from_bytes(*name)),
             Self::List { .. } | Self::Snapshot => None,
         }
     }
@@ -102,7 +136,7 @@ impl Request {
     /// How many bytes of the daybook it needs at most.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Show { .. } | Self::List { .. } | Self::Snapshot => 0,
+            Self::Show { .. } | Self::List { .. } | Self::Lock { .. } | Self::Snapshot => 0,
             // A longer answer is not kept.
             _ => MAX_ENTRY + self.answer_bytes().min(MAX_SEALED_ANSWER),
         }
@@ -133,7 +167,7 @@ impl Request {
                 settlement: Settlement::Unknown { now },
                 ..
             } => *now,
-            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Snapshot => None,
+            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Lock { .. } | Self::Snapshot => None,
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio::time::{sleep, timeout};
 
 use super::StoreFault;
 use super::embedded::{Answer, Request};
+use super::leases::Step;
 use super::queue::{Job, Parcel, Queue};
 
 /// Connections that write, for each gateway; one more keeps the lease.
@@ -258,7 +259,7 @@ impl<S: Server> Driver<S> {
 
     fn is_away(&self, fault: &StoreFault) {
         if self.queue.away_because().is_none() {
-            tracing::error!(%fault, "the shared store is away; keyed writes are refused until it is back");
+            tracing::error!(%fault, "the shared store is away; keyed writes, and those by version, are refused until it is back");
         }
         self.era.set(self.era.get() + 1);
         self.queue.away(fault);
@@ -348,23 +349,41 @@ impl<S: Server> Driver<S> {
     fn turn(&self, request: &Request) -> u64 {
         match request {
             Request::Reserve { .. } => {
-                let turn = self.last_turn.get() + 1;
-                self.last_turn.set(turn);
+                let turn = self.next_turn();
                 self.live.borrow_mut().insert(turn);
                 turn
             }
+            Request::Lock {
+                step: Step::Take(_), ..
+            } => self.next_turn(),
+            Request::Lock {
+                step: Step::Extend(turn, _) | Step::Release(turn),
+                ..
+            } => *turn,
             Request::Settle { reserved, .. } => reserved.turn(),
             _ => 0,
         }
+    }
+
+    fn next_turn(&self) -> u64 {
+        let turn = self.last_turn.get() + 1;
+        self.last_turn.set(turn);
+        turn
     }
 
     /// Tells the answer; gives the job back if it is a settlement that is still to be written.
     fn finish(&self, job: Job, turn: u64, answer: Result<Answer, StoreFault>) -> Option<Job> {
         let settled = job.request.settles();
         match &answer {
-            Ok(Answer::Reserved(_)) => {}
-            Err(fault) if settled.is_some() && *fault != StoreFault::Overtaken => return Some(job),
+            Ok(Answer::Reserved(_) | Answer::Locked(_)) => {}
+            Err(fault) if job.request.is_settlement() && *fault != StoreFault::Overtaken => return Some(job),
             _ => {
+                if let (Err(fault @ StoreFault::Unavailable(_)), Some(release)) =
+                    (&answer, job.request.taken_back(turn))
+                {
+                    let _ = job.reply.send(Err(fault.clone()));
+                    return Some(Job::unheard(release));
+                }
                 // A reservation that was not granted and stands all the same is found by the next sign of life.
                 self.live.borrow_mut().remove(&turn);
                 self.queue.ended(1);

@@ -193,7 +193,8 @@ fn the_queue_is_bounded_but_not_for_settlements() {
     assert_eq!(queue.ask(reserve(3, NOW)).unwrap_err(), StoreFault::Busy);
     let record = Record::running(fingerprint(1), None, NOW, KEEP);
     let reserved = Reserved::on_disk(key(4), record).unwrap();
-    assert!(queue.settle(reserved, Settlement::Release).is_ok());
+    let settlement = Settlement::Release;
+    assert!(queue.settle(Request::Settle { reserved, settlement }).is_ok());
     assert_eq!(
         queue.take_within(Duration::from_secs(10)).map(|jobs| jobs.len()),
         Some(3)

@@ -105,14 +105,19 @@ pub fn explain<'r>(
         Err(refusal) => (Outcome::Refused(refusal.reason), None, None),
     };
     let Steps {
-        lines, fields, hint, ..
+        lines,
+        fields,
+        hint,
+        on_trial,
+        ..
     } = steps;
+    let would_deny = permit.as_ref().and_then(Permit::would_deny).map(|denial| denial.reason);
     Explanation {
         outcome,
         steps: lines,
         fields,
         hint,
-        would_deny: permit.as_ref().and_then(Permit::would_deny).map(|denial| denial.reason),
+        would_deny: would_deny.or(on_trial),
         permit,
         mask,
     }
@@ -233,6 +238,10 @@ fn valid(call: &Call, permit: &Permit, body: &[u8], steps: &mut Steps<'_>) -> Re
         return Ok(());
     }
     steps.invalid("schema", rules, &faults);
+    if permit.is_on_trial() {
+        steps.on_trial = Some(Reason::SchemaViolation);
+        return Ok(());
+    }
     Err(Refusal::invalid(Reason::SchemaViolation, faults))
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Steps<'p> {
     pub(super) lines: Vec<Line>,
     pub(super) fields: Vec<Field>,
     pub(super) hint: Option<String>,
+    /// What is wrong with the body, on a route in shadow mode.
+    pub(super) on_trial: Option<Reason>,
     /// Where the request goes, as far as known.
     pub(super) place: Option<Place>,
     policy: &'p Policy,
@@ -68,6 +70,7 @@ impl<'p> Steps<'p> {
             lines: Vec::new(),
             fields: Vec::new(),
             hint: None,
+            on_trial: None,
             place: None,
             policy,
             caller: None,

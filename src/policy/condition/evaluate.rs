@@ -192,10 +192,11 @@ impl Node {
             What::Claims => Value::Object(caller()?.claims),
             What::Certificate(name) => Value::text(certified(facts, *name).ok_or_else(|| self.met(Failure::Absent))?),
             What::Method => Value::text(call.method.as_str()),
-            What::Path => Value::text(call.path.decoded()),
+            What::Path => Value::text(call.path.settled().map_err(|_| self.met(Failure::Unsettled))?),
             What::Host => Value::text(&call.host),
             What::Segment(index) => {
-                let segment = call.path.segment(facts.prefix + index);
+                let segment = call.path.settled_segment(facts.prefix + index);
+                let segment = segment.map_err(|_| self.met(Failure::Unsettled))?;
                 Value::text(segment.ok_or_else(|| self.met(Failure::Absent))?)
             }
             What::Query(name) => match call.query.only(name) {

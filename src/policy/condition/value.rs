@@ -56,6 +56,9 @@ pub enum Failure {
     /// More than one reading.
     #[error("the request has more than one, or one in an unusual spelling")]
     Twice,
+    /// Of a path, with what some backends cut off.
+    #[error("it has `;` parameters, which some backends cut off")]
+    Unsettled,
     /// A header of bytes that are no text.
     #[error("it is no text")]
     NotText,

@@ -77,7 +77,7 @@ impl<'r> Pending<'r> {
         let (source, found) = match need {
             Need::Segment(index) => {
                 let prefix = self.permit.policy.prefix_depth(call);
-                let segment = call.path.segment(prefix + index);
+                let segment = call.path.settled_segment(prefix + index).ok().flatten();
                 ("the path".to_owned(), segment.map(|text| vec![text.to_owned()]))
             }
             Need::Elsewhere(Jurisdiction::Query(name)) => (

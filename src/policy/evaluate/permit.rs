@@ -57,6 +57,12 @@ impl Permit {
         self.would_deny.as_deref()
     }
 
+    /// Whether the route is in shadow mode.
+    #[must_use]
+    pub fn is_on_trial(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.shadow)
+    }
+
     /// The permit all the same, with the denial kept in it, if the route is in shadow mode and the denial is one of its own
     /// rules'. Every other denial holds whatever the mode.
     pub(super) fn unless_enforced(self, denial: Denial) -> Result<Self, Denial> {
@@ -64,7 +70,7 @@ impl Permit {
             denial.reason,
             Reason::DeniedScope | Reason::DeniedModule | Reason::JurisdictionMismatch | Reason::DeniedCondition
         );
-        if !on_trial || !self.facts().is_some_and(|facts| facts.shadow) {
+        if !on_trial || !self.is_on_trial() {
             return Err(denial);
         }
         Ok(Self {

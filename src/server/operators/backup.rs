@@ -1,4 +1,4 @@
-//! A copy of the store while it is in use, made beside it: the folder's owner takes it from there, so that nobody can have
+//! A copy of the store and of the list of what is revoked, while they are in use, made beside them: the folder's owner takes it from there, so that nobody can have
 //! a file written anywhere by asking a port.
 
 use http::{Method, StatusCode};
@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Told, Who};
 use crate::audit::Event;
 use crate::edge::journal::Journal;
-use crate::edge::store::{Copied, Store, StoreFault};
+use crate::edge::revoked::Register;
+use crate::edge::store::{Copied, Store};
+use crate::gateway::unix_now;
 
 /// One copy at a time, and what became of the last one. A large one takes longer than an answer may.
 #[derive(Debug, Default)]
@@ -20,20 +22,48 @@ enum Stage {
     #[default]
     None,
     Running,
-    Done(Copied),
-    Failed(StoreFault),
+    Done(Copies),
+    Failed(String),
+}
+
+/// What the copies hold.
+#[derive(Clone, Copy, Debug)]
+struct Copies {
+    store: Copied,
+    /// Entries of the list.
+    revoked: usize,
+}
+
+/// What is copied.
+pub(super) struct Originals {
+    pub(super) store: Store,
+    pub(super) register: Option<Arc<Register>>,
+}
+
+impl Originals {
+    /// The store first: of who is revoked meanwhile the copy knows.
+    async fn copied(self) -> Result<Copies, String> {
+        let store = self.store.back_up().await.map_err(|fault| fault.to_string())?;
+        let Some(register) = self.register else {
+            return Ok(Copies { store, revoked: 0 });
+        };
+        let copying = tokio::task::spawn_blocking(move || register.back_up(unix_now()));
+        let copied = copying.await.map_err(|fault| fault.to_string())?;
+        let revoked = copied.map_err(|fault| fault.to_string())?;
+        Ok(Copies { store, revoked })
+    }
 }
 
 impl Backup {
     /// `POST` begins a copy, `GET` says how far it is.
-    pub(super) fn answer(&self, method: &Method, store: &Store, journal: Option<&Journal>, who: &Who) -> Told {
+    pub(super) fn answer(&self, method: &Method, of: Originals, journal: Option<&Journal>, who: &Who) -> Told {
         match *method {
             Method::POST => {
                 if matches!(*self.stage(), Stage::Running) {
                     return Told::refused(StatusCode::CONFLICT, "in_progress", "a copy is being made");
                 }
                 *self.stage() = Stage::Running;
-                self.begin(store.clone(), journal.cloned(), who);
+                self.begin(of, journal.cloned(), who);
                 Told {
                     status: StatusCode::ACCEPTED,
                     ..self.told()
@@ -48,24 +78,25 @@ impl Backup {
         }
     }
 
-    fn begin(&self, store: Store, journal: Option<Journal>, who: &Who) {
+    fn begin(&self, of: Originals, journal: Option<Journal>, who: &Who) {
         let (state, who) = (Arc::clone(&self.0), who.clone());
         tokio::spawn(async move {
-            let stage = match store.back_up().await {
-                Ok(copied) => {
+            let stage = match of.copied().await {
+                Ok(copies) => {
                     if let Some(journal) = journal {
                         let event = Event::new("store_backed_up")
-                            .with("keys", &copied.keys.to_string())
+                            .with("keys", &copies.store.keys.to_string())
+                            .with("revoked", &copies.revoked.to_string())
                             .with("via", who.via)
                             .with("from", &who.from);
                         if let Err(fault) = journal.event(event) {
                             tracing::error!(%fault, "a copy of the store could not be recorded");
                         }
                     }
-                    Stage::Done(copied)
+                    Stage::Done(copies)
                 }
                 Err(fault) => {
-                    tracing::error!(%fault, "the store could not be copied");
+                    tracing::error!(fault, "the store could not be copied");
                     Stage::Failed(fault)
                 }
             };
@@ -77,8 +108,10 @@ impl Backup {
         Told::ok(match &*self.stage() {
             Stage::None => json!({ "state": "none" }),
             Stage::Running => json!({ "state": "running" }),
-            Stage::Done(Copied { keys, bytes }) => json!({ "state": "done", "keys": keys, "bytes": bytes }),
-            Stage::Failed(fault) => json!({ "state": "failed", "detail": fault.to_string() }),
+            Stage::Done(Copies { store, revoked }) => {
+                json!({ "state": "done", "keys": store.keys, "bytes": store.bytes, "revoked": revoked })
+            }
+            Stage::Failed(fault) => json!({ "state": "failed", "detail": fault }),
         })
     }
 

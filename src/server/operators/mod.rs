@@ -21,7 +21,7 @@ use crate::edge::revoked::Register;
 use crate::edge::store::{Filter, Kind, Store, StoreFault};
 use crate::gateway::unix_now;
 use crate::ledger::{Record, RecordKey, Ruling};
-use backup::Backup;
+use backup::{Backup, Originals};
 use question::{Listing, Question, Word};
 use revoked::Revoking;
 
@@ -106,7 +106,11 @@ impl Desk {
     pub async fn answer(&self, asked: Asked<'_>) -> Told {
         if asked.target == BACKUP_PATH {
             let journal = self.journal.as_ref();
-            return self.backup.answer(asked.method, &self.store, journal, asked.who);
+            let originals = Originals {
+                store: self.store.clone(),
+                register: self.revoking.as_ref().map(Revoking::register),
+            };
+            return self.backup.answer(asked.method, originals, journal, asked.who);
         }
         if let Some(revoking) = &self.revoking
             && asked.target.starts_with(REVOKED_PATH)

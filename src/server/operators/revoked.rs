@@ -42,6 +42,11 @@ struct Word {
 }
 
 impl Revoking {
+    /// The list.
+    pub(super) fn register(&self) -> Arc<Register> {
+        Arc::clone(&self.register)
+    }
+
     pub(super) fn new(register: Arc<Register>) -> Self {
         Self {
             register,

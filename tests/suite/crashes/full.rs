@@ -1,5 +1,6 @@
 //! A disk that is full (THREATS H14): what cannot be written down is not forwarded, and room is all that it takes to go on.
 
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -17,11 +18,19 @@ fn post(gateway: &Gateway, key: &str) -> Answer {
 }
 
 fn fill(gateway: &Gateway, folder: &str) -> PathBuf {
-    gateway.room.as_ref().unwrap().fill(&gateway.path(folder))
+    gateway.disks.as_ref().unwrap().fill(&gateway.path(folder))
 }
 
 fn is_ready(gateway: &Gateway) -> bool {
     gateway.admin("GET", "/readyz").status == 200
+}
+
+/// Why no requests should be sent here.
+#[track_caller]
+fn unready(gateway: &Gateway) -> Value {
+    let answer = gateway.admin("GET", "/readyz");
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    answer.json()["reasons"].clone()
 }
 
 /// How often the backend was sent each key.
@@ -63,7 +72,7 @@ fn s1_8_a_full_store_forwards_nothing_and_recovers() {
     }
     assert_eq!(backend.count(), before, "nothing is forwarded");
     assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).status, 201, "reads go on");
-    assert!(!is_ready(&gateway));
+    assert_eq!(unready(&gateway), json!(["the store cannot be written"]));
 
     fs::remove_file(filled).unwrap();
     wait_for("the store to recover", || is_ready(&gateway));
@@ -105,7 +114,7 @@ fn a_full_audit_disk_forwards_nothing_and_recovers() {
         assert_eq!((answer.status, &*answer.error()), (503, "audit_unavailable"), "{key}");
     }
     assert_eq!(gateway.get("/api/accounts/A1", &["clerk"]).status, 503);
-    assert!(!is_ready(&gateway));
+    assert_eq!(unready(&gateway), json!(["the audit log cannot be written"]));
     assert_eq!(backend.count(), 1);
     fs::remove_file(filled).unwrap();
     wait_for("the audit log to recover", || is_ready(&gateway));
@@ -132,7 +141,7 @@ fn a_write_that_was_forwarded_has_its_line_though_the_disk_is_full_meanwhile() {
         release.send(()).unwrap();
         assert_eq!(first.join().unwrap().status, 201);
     });
-    let path = gateway.room.as_ref().unwrap().path(&gateway.path("audit/audit.jsonl"));
+    let path = gateway.disks.as_ref().unwrap().path(&gateway.path("audit/audit.jsonl"));
     let lines = audit_lines(&path);
     assert!(
         lines.iter().any(|line| line["response_status_code"] == 201),

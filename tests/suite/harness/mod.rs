@@ -5,17 +5,19 @@
 
 mod backend;
 mod client;
+mod disks;
 pub mod frames;
 mod pki;
 mod policy;
-mod room;
+mod tunnel;
 
 pub use backend::{Backend, Request, answer};
 pub use client::{Answer, Client, ask, raw};
 pub use pki::{Pki, Shown};
 pub use policy::{ACCOUNT, CANARY, ISSUER, POLICY, claims};
 
-pub use room::Room;
+pub use disks::Disks;
+pub use tunnel::tunnel;
 
 use serde_json::Value;
 use std::fs;
@@ -139,7 +141,7 @@ impl Setup {
             ),
         );
         let mut gateway = Gateway {
-            room: (!disks.is_empty()).then(|| Room::with(folder.path(), disks)),
+            disks: (!disks.is_empty()).then(|| Disks::with(folder.path(), disks)),
             folder,
             port,
             admin,
@@ -155,7 +157,7 @@ impl Setup {
 pub struct Gateway {
     folder: TempDir,
     /// Where it runs, if it has disks of its own.
-    pub room: Option<Room>,
+    pub disks: Option<Disks>,
     pub port: u16,
     pub admin: u16,
     /// `RUST_LOG`, if not empty.
@@ -184,9 +186,9 @@ impl Gateway {
             .open(self.path("log.jsonl"))
             .unwrap();
         let mut command = self
-            .room
+            .disks
             .as_ref()
-            .map_or_else(|| Command::new(PROGRAM), |room| room.command(PROGRAM));
+            .map_or_else(|| Command::new(PROGRAM), |disks| disks.command(PROGRAM));
         let child = command
             .args(["serve", "--config"])
             .arg(self.path("tollgate.yaml"))

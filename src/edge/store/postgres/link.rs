@@ -11,7 +11,7 @@ use crate::config::{Host, SharedStore};
 use crate::edge::store::{StoreFault, wire};
 
 /// The tables, as they came to be. Each is applied once, by whichever gateway comes first.
-const MIGRATIONS: [&str; 1] = [include_str!("1-keys.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("1-keys.sql"), include_str!("2-locks.sql")];
 
 /// The advisory lock under which they are applied: "tollgate" in ASCII.
 const LOCK: i64 = 0x746f_6c6c_6761_7465;

@@ -1,4 +1,4 @@
-//! The store in PostgreSQL: a table of keys, a table of holders, and one statement for each question.
+//! The store in PostgreSQL: a table of keys, one of holders, one of locks, and one statement for each question.
 //!
 //! A batch is one transaction, sent as a whole before anything of it is answered: two round trips become one, and two
 //! hundred syncs one. When something in it fails, each question is asked again alone, so that nobody fails for another.
@@ -9,12 +9,14 @@ mod statements;
 use futures_util::future::{join_all, join3};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use super::StoreFault;
 use super::embedded::{Answer, MAX_ANSWER_BYTES, MAX_KEYS, MAX_LISTED, MAX_SWEEP, Request, Settlement};
+use super::leases::{Grip, LockName, Step};
 use super::listing::{Filter, Kind, Page};
 use super::shared::{Beat, Clock, Holder, MAX_KEEP, MAX_ROUNDS, Question, Server, host};
 use crate::config::SharedStore;
@@ -86,6 +88,7 @@ impl Postgres {
             }
             Request::List { filter, after, .. } => self.list(link, filter, *after).await.map(Answer::Listed),
             Request::Rule { key, seen, ruling, .. } => self.rule(link, key, seen, ruling).await.map(Answer::Ruled),
+            Request::Lock { name, step } => self.lock(link, name, *step, question.turn).await,
             Request::Snapshot => Err(StoreFault::Closed),
         }
     }
@@ -186,6 +189,29 @@ impl Postgres {
         Ok(Answer::Settled)
     }
 
+    async fn lock(&self, link: &Link, name: &LockName, step: Step, turn: u64) -> Result<Answer, StoreFault> {
+        let (now, bytes, number) = (self.clock.told(), name.as_slice(), seconds(turn));
+        let statements = &link.statements;
+        Ok(match step {
+            Step::Take(lease) => {
+                let values: Values<'_> = &[&now, &bytes, &self.holder(), &number, &milliseconds(lease)];
+                match link.count(&statements.lock, values).await? {
+                    0 => Answer::Taken,
+                    _ => Answer::Locked(Grip { name: *name, turn }),
+                }
+            }
+            Step::Extend(_, lease) => {
+                let values: Values<'_> = &[&now, &bytes, &self.holder(), &number, &milliseconds(lease)];
+                Answer::Extended(link.count(&statements.extend, values).await? == 1)
+            }
+            Step::Release(_) => {
+                link.count(&statements.unlock, &[&bytes, &self.holder(), &number])
+                    .await?;
+                Answer::Settled
+            }
+        })
+    }
+
     async fn rule(&self, link: &Link, key: &RecordKey, seen: &Record, ruling: &Ruling) -> Result<bool, StoreFault> {
         let State::Unknown { since, keep } = seen.state else {
             return Ok(false);
@@ -273,6 +299,8 @@ impl Postgres {
                 break;
             }
         }
+        link.count(&link.statements.sweep_locks, &[&self.clock.told(), &most])
+            .await?;
         Ok(())
     }
 
@@ -330,7 +358,7 @@ impl Server for Postgres {
 
     async fn beat(&self, link: &mut Link, has: &dyn Fn(u64) -> bool) -> Result<Beat, StoreFault> {
         let link = &*link;
-        let lease = i64::try_from(self.server.lease.as_millis()).unwrap_or(i64::MAX);
+        let lease = milliseconds(self.server.lease);
         let values: Values<'_> = &[&self.clock.told(), &self.holder(), &text(&host()), &lease];
         let row = link.one(&link.statements.beat, values).await?;
         let heard_for: i64 = column(&row, "heard_for")?;
@@ -436,6 +464,10 @@ fn column<'r, T: tokio_postgres::types::FromSql<'r>>(row: &'r Row, name: &str) -
 /// PostgreSQL has no text with a NUL in it, which an issuer may put into a user's name.
 fn text(part: &str) -> String {
     part.replace('\0', "\u{fffd}")
+}
+
+fn milliseconds(lease: Duration) -> i64 {
+    i64::try_from(lease.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn seconds(value: u64) -> i64 {

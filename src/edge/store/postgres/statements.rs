@@ -101,6 +101,23 @@ statements! {
     );
     /// An operator says that it was not.
     rule_free = "DELETE FROM tollgate.keys WHERE record = $1 AND state = 3 AND fingerprint = $2 AND since = $3 AND keep = $4";
+    /// Takes a lock that is free or has ended; again, when it is not known whether that was heard.
+    lock = concat!(
+        "INSERT INTO tollgate.locks AS stands (name, holder, turn, ends) VALUES ($2, $3, $4, ", now_ms!(), " + $5)
+        ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, turn = excluded.turn, ends = excluded.ends
+        WHERE stands.ends <= ", now_ms!(), " OR (stands.holder = $3 AND stands.turn = $4)"
+    );
+    /// Makes it last, as long as nobody else has it.
+    extend = concat!(
+        "UPDATE tollgate.locks SET ends = greatest(ends, ", now_ms!(), " + $5) WHERE name = $2 AND holder = $3 AND turn = $4"
+    );
+    /// It is free.
+    unlock = "DELETE FROM tollgate.locks WHERE name = $1 AND holder = $2 AND turn = $3";
+    /// Removes locks that have ended, the oldest first.
+    sweep_locks = concat!(
+        "DELETE FROM tollgate.locks WHERE name IN (
+            SELECT name FROM tollgate.locks WHERE ends <= ", now_ms!(), " ORDER BY ends LIMIT $2 FOR UPDATE SKIP LOCKED)"
+    );
     /// A sign of life. Who was not heard of for half its lease begins anew.
     beat = concat!(
         "WITH clock AS MATERIALIZED (SELECT ", now_ms!(), " AS instant)

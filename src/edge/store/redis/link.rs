@@ -6,13 +6,13 @@ use crate::config::{Secret, SharedStore};
 use crate::edge::store::{StoreFault, wire};
 
 /// What all names of the store begin with. The braces keep them on one node of a cluster.
-const ROOT: &str = "{tollgate}";
+pub(super) const ROOT: &str = "{tollgate}";
 
 /// How the names and what is under them are laid out; a change of it changes this.
 const FORMAT: u64 = 1;
 
 /// The scripts, each behind what all of them begin with.
-const SCRIPTS: [&str; 7] = [
+const SCRIPTS: [&str; 8] = [
     concat!(include_str!("prelude.lua"), include_str!("reserve.lua")),
     concat!(include_str!("prelude.lua"), include_str!("settle.lua")),
     concat!(include_str!("prelude.lua"), include_str!("rule.lua")),
@@ -20,6 +20,7 @@ const SCRIPTS: [&str; 7] = [
     concat!(include_str!("prelude.lua"), include_str!("beat.lua")),
     concat!(include_str!("prelude.lua"), include_str!("sweep.lua")),
     concat!(include_str!("prelude.lua"), include_str!("leave.lua")),
+    concat!(include_str!("prelude.lua"), include_str!("lock.lua")),
 ];
 
 /// The names under which the server knows them.
@@ -31,6 +32,7 @@ pub(super) struct Scripts {
     pub(super) beat: String,
     pub(super) sweep: String,
     pub(super) leave: String,
+    pub(super) lock: String,
 }
 
 /// An open connection.
@@ -41,16 +43,7 @@ pub(in crate::edge::store) struct Link {
 
 impl Link {
     pub(super) async fn open(server: &SharedStore) -> Result<Self, StoreFault> {
-        let mut line = Line::new(wire::secured(server).await?);
-        if server.user.is_some() || server.password.is_some() {
-            let user = server.user.as_deref().unwrap_or("default");
-            let password = server.password.as_ref().map_or("", Secret::expose);
-            ask(&mut line, Command::new("AUTH").and(user).and(password)).await?;
-        }
-        // Where everybody begins, and not everybody may ask for it.
-        if server.database != "0" {
-            ask(&mut line, Command::new("SELECT").and(&server.database)).await?;
-        }
+        let mut line = admitted(server).await?;
         if !server.insecure_volatile {
             is_durable(&mut line).await?;
         }
@@ -74,7 +67,23 @@ impl Link {
     }
 }
 
-async fn ask(line: &mut Line, command: Command) -> Result<Reply, StoreFault> {
+/// A connection on which commands are taken, in the database that is named.
+pub(super) async fn admitted(server: &SharedStore) -> Result<Line, StoreFault> {
+    let mut line = Line::new(wire::secured(server).await?);
+    if server.user.is_some() || server.password.is_some() {
+        let user = server.user.as_deref().unwrap_or("default");
+        let password = server.password.as_ref().map_or("", Secret::expose);
+        ask(&mut line, Command::new("AUTH").and(user).and(password)).await?;
+    }
+    // Where everybody begins, and not everybody may ask for it.
+    if server.database != "0" {
+        ask(&mut line, Command::new("SELECT").and(&server.database)).await?;
+    }
+    Ok(line)
+}
+
+/// A command whose reply is not to be an error.
+pub(super) async fn ask(line: &mut Line, command: Command) -> Result<Reply, StoreFault> {
     let replies = line.exchange(&[command]).await.map_err(|error| lost(&error))?;
     match replies.into_iter().next() {
         Some(Reply::Error(said)) => Err(fault(&said)),
@@ -83,7 +92,7 @@ async fn ask(line: &mut Line, command: Command) -> Result<Reply, StoreFault> {
     }
 }
 
-fn lost(error: &std::io::Error) -> StoreFault {
+pub(super) fn lost(error: &std::io::Error) -> StoreFault {
     StoreFault::Unavailable(format!("the connection broke: {error}"))
 }
 
@@ -143,8 +152,8 @@ async fn load(line: &mut Line) -> Result<Scripts, StoreFault> {
         let name = ask(line, Command::new("SCRIPT").and("LOAD").and(script)).await?;
         names.push(text(&name)?);
     }
-    let [reserve, settle, rule, list, beat, sweep, leave] =
-        <[String; 7]>::try_from(names).map_err(|_| StoreFault::Closed)?;
+    let [reserve, settle, rule, list, beat, sweep, leave, lock] =
+        <[String; 8]>::try_from(names).map_err(|_| StoreFault::Closed)?;
     Ok(Scripts {
         reserve,
         settle,
@@ -153,5 +162,6 @@ async fn load(line: &mut Line) -> Result<Scripts, StoreFault> {
         beat,
         sweep,
         leave,
+        lock,
     })
 }

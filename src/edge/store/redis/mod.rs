@@ -4,6 +4,7 @@
 //! are sent together. That what is answered is on disk is up to the server's `appendfsync`, see [`link`].
 
 mod link;
+mod paces;
 mod resp;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::StoreFault;
 use super::embedded::{Answer, MAX_ANSWER_BYTES, MAX_KEYS, MAX_LISTED, MAX_SCANNED, MAX_SWEEP, Request, Settlement};
+use super::leases::{Grip, Step};
 use super::listing::{Filter, Kind, Page};
 use super::shared::{Beat, Clock, Holder, MAX_KEEP, MAX_ROUNDS, Question, Server, host};
 use crate::config::SharedStore;
@@ -18,6 +20,7 @@ use crate::ledger::{
     MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
 };
 use link::{Link, call, name};
+pub use paces::{Counted, SharedPaces, SharedPacing};
 use resp::{Command, Reply};
 
 /// Talks to one server for one holder.
@@ -62,11 +65,6 @@ impl Redis {
             }
         }
         Ok(())
-    }
-
-    /// In milliseconds.
-    fn lease(&self) -> u64 {
-        u64::try_from(self.server.lease.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The command that asks a question; none for one that a server is not asked.
@@ -146,6 +144,19 @@ impl Redis {
                     .and(MAX_SCANNED.to_string())
                     .and(client_key)
             }
+            Request::Lock { name, step } => {
+                let (word, lease) = match step {
+                    Step::Take(lease) => ("take", *lease),
+                    Step::Extend(_, lease) => ("extend", *lease),
+                    Step::Release(_) => ("free", Duration::ZERO),
+                };
+                call(&scripts.lock, told)
+                    .and(hex(name))
+                    .and(&self.holder)
+                    .and_number(question.turn)
+                    .and(word)
+                    .and_number(milliseconds(lease))
+            }
             Request::Snapshot => return None,
         })
     }
@@ -205,9 +216,7 @@ fn answered(question: &Question<'_>, value: Reply) -> Result<Answer, StoreFault>
                     Ok(Answer::Reserved(reserved.in_turn(question.turn)))
                 }),
                 ("full", None) => Ok(Answer::Full),
-                ("stranger", None) => Err(StoreFault::Unavailable(
-                    "it does not know this gateway any more".to_owned(),
-                )),
+                ("stranger", None) => Err(stranger()),
                 ("stands", Some(there)) => match judge(standing(there)?.as_ref(), fingerprint, now) {
                     Verdict::Proceed => Err(odd("a record that stands and does not")),
                     verdict => Ok(Answer::Refused(verdict)),
@@ -223,6 +232,17 @@ fn answered(question: &Question<'_>, value: Reply) -> Result<Answer, StoreFault>
         Request::Rule { .. } => Ok(Answer::Ruled(number(&value)? == 1)),
         Request::Show { .. } => Ok(Answer::Shown(standing(value)?)),
         Request::List { .. } => page(value).map(Answer::Listed),
+        Request::Lock { name, step } => match (step, value) {
+            (Step::Take(_), Reply::Number(-1)) => Err(stranger()),
+            (Step::Take(_), Reply::Number(0)) => Ok(Answer::Taken),
+            (Step::Take(_), Reply::Number(1)) => Ok(Answer::Locked(Grip {
+                name: *name,
+                turn: question.turn,
+            })),
+            (Step::Extend(..), Reply::Number(said)) => Ok(Answer::Extended(said == 1)),
+            (Step::Release(_), Reply::Number(_)) => Ok(Answer::Settled),
+            _ => Err(odd("an answer about a lock")),
+        },
         Request::Snapshot => Err(StoreFault::Closed),
     }
 }
@@ -307,6 +327,14 @@ fn number(value: &Reply) -> Result<u64, StoreFault> {
     .ok_or_else(|| odd("a number"))
 }
 
+fn stranger() -> StoreFault {
+    StoreFault::Unavailable("it does not know this gateway any more".to_owned())
+}
+
+fn milliseconds(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn odd(what: &str) -> StoreFault {
     StoreFault::Corrupt(format!("Redis has {what} that is never written"))
 }
@@ -367,7 +395,7 @@ impl Server for Redis {
         let told = self.clock.told();
         let beat = call(&link.scripts.beat, told)
             .and(&self.holder)
-            .and_number(self.lease())
+            .and_number(milliseconds(self.server.lease))
             .and(host())
             .and(MAX_SWEEP.to_string());
         let told_back: [Reply; 4] = list(link.one(beat).await?)?

@@ -8,6 +8,7 @@
 --   ROOT:done           those that are, by when they expire
 --   ROOT:holders        gateways, by when they are gone (milliseconds), and ROOT:holder:HOLDER with seen, since and host
 --   ROOT:turns:HOLDER   what a gateway runs, by its turns
+--   ROOT:lock:NAME      a hash: holder, turn, and when it ends (milliseconds); ROOT:locks has their names, by when they end
 --   ROOT:facts          format, the latest time that was ever seen, and how many bytes of answers there are
 local root = KEYS[1]
 local RUNNING, DONE, UNKNOWN = '1', '2', '3'

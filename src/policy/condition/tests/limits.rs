@@ -48,7 +48,7 @@ fn the_deepest_trees_are_evaluated() {
         Ok(true)
     );
     let members = format!("body{} == 1", ".a".repeat(254));
-    assert_eq!(evaluate(&members).unwrap_err().what, value::Failure::NoMember);
+    assert_eq!(evaluate(&members).unwrap_err().what, Failure::NoMember);
     let nested = format!(
         "{}caller.user == \"u1\"{}",
         "!(".repeat(MAX_NESTING),

@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 
+use super::value::Failure;
 use super::*;
 use crate::call::certificate::Certificate;
 use crate::call::{Path, Query};
@@ -86,6 +87,48 @@ impl World {
             row: None,
             now: "2026-06-15T12:00:00Z".parse().unwrap(),
         }
+    }
+}
+
+/// Whoever allows `;` parameters in paths has a condition compare what the backend acts on, or nothing.
+#[test]
+fn what_a_backend_may_cut_off_is_compared_with_nothing() {
+    let mut world = World::new();
+    for (path, source, expected) in [
+        ("/api/accounts/A-17/in/County_A", "path.account_id != \"B\"", Ok(true)),
+        (
+            "/api/accounts/B;x/in/County_A",
+            "path.account_id != \"B\"",
+            Err(Failure::Unsettled),
+        ),
+        (
+            "/api/accounts/B;/in/County_A",
+            "path.account_id != \"B\"",
+            Err(Failure::Unsettled),
+        ),
+        (
+            "/api/accounts/B%3Bx/in/County_A",
+            "path.account_id != \"B\"",
+            Err(Failure::Unsettled),
+        ),
+        ("/api/accounts/A;x/in/County_A", "path.county == \"County_A\"", Ok(true)),
+        ("/api/accounts;x/A/in/County_A", "path.account_id == \"A\"", Ok(true)),
+        (
+            "/api/accounts/A;x/in/County_A",
+            "!request.path.endsWith(\"A\")",
+            Err(Failure::Unsettled),
+        ),
+        (
+            "/api/accounts/A/in/C;x",
+            "!request.path.endsWith(\"C\")",
+            Err(Failure::Unsettled),
+        ),
+        ("/api/accounts/A;x/in/C", "request.method == \"POST\"", Ok(true)),
+    ] {
+        world.call.path = Path::parse(path).unwrap();
+        let condition = Condition::compile(source, &names()).unwrap();
+        let outcome = condition.holds(&world.facts()).map_err(|fault| fault.what);
+        assert_eq!(outcome, expected, "{path}: {source}");
     }
 }
 

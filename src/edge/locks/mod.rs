@@ -1,13 +1,19 @@
 //! One write at a time to each resource (S1.9; interface, section 7).
 //!
 //! Who reads a version and writes by it holds the resource's lock meanwhile. It is held in memory: one gateway with its
-//! embedded store is the only writer. Gateways that share a store need a lock in that store, with a lease; it would be
-//! taken and held through the same two types.
+//! embedded store is the only writer. Gateways that share a store have a lock in that store beside ([`leased`]), which one
+//! write of each gateway asks for at a time.
 
+mod leased;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
+
+use self::leased::Leased;
+use super::store::{LockName, Store, StoreFault};
 
 /// Most writes that wait for one resource, beside the one that holds it.
 pub const MAX_LOCK_WAITERS: usize = 64;
@@ -17,13 +23,19 @@ pub const MAX_LOCK_USERS: usize = 2048;
 
 /// The locks of a gateway. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Locks(Arc<Mutex<Table>>);
+pub struct Locks {
+    table: Arc<Mutex<Table>>,
+    /// The store in which other gateways lock too, and how much longer a lease lasts than a write may.
+    beside: Option<(Store, Duration)>,
+}
 
 #[derive(Debug, Default)]
 struct Table {
     locks: HashMap<Resource, Lock>,
     /// Of all of them.
     users: usize,
+    /// Until when locks stand in a shared store that nobody here holds any more.
+    standing: Vec<Instant>,
 }
 
 /// What is locked: a backend, and the path of a resource in it.
@@ -38,7 +50,7 @@ struct Lock {
 }
 
 /// The lock is not to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotLocked {
     /// Others held it for all the time.
     #[error("other writes to the resource took too long")]
@@ -49,16 +61,28 @@ pub enum NotLocked {
     /// [`MAX_LOCK_USERS`] hold locks or wait already.
     #[error("too many writes hold locks or wait already")]
     TooManyUsers,
+    /// The store that the lock is in does not give it.
+    #[error("{0}")]
+    Away(StoreFault),
 }
 
-/// A lock that is held until this is dropped.
+/// A lock that is held until this is dropped, unless a write is under way by it then.
 #[derive(Debug)]
 #[must_use = "the lock is released at once"]
-pub struct Held {
-    // Released first: who is next finds the entry that it has counted itself in.
-    _turn: OwnedMutexGuard<()>,
-    _place: Place,
+pub struct Held(Hold);
+
+#[derive(Debug)]
+enum Hold {
+    // Released in this order: who is next finds the entry that it has counted itself in.
+    Here(
+        #[expect(dead_code, reason = "held for its drop")] Turn,
+        #[expect(dead_code, reason = "held for its drop")] Place,
+    ),
+    Shared(Leased),
 }
+
+/// The right to go on, among the users of a lock in this gateway.
+type Turn = OwnedMutexGuard<()>;
 
 /// A place among the users of a lock, from asking until release.
 #[derive(Debug)]
@@ -68,32 +92,62 @@ struct Place {
 }
 
 impl Resource {
-    /// A resource of a backend. Paths that differ in case, in a slash at the end or in how they are escaped may be one to a
-    /// backend, so they are one here: two that are not only wait for each other.
+    /// A resource of a backend, by the name that gateways know the backend by. Paths that differ in case, in a slash at the
+    /// end, in `;` parameters or in how they are escaped may be one to a backend, so they are one here: two that are not only
+    /// wait for each other.
     #[must_use]
     pub fn new(backend: &str, decoded_path: &str) -> Self {
-        let path = decoded_path.trim_end_matches('/').to_lowercase();
+        let segments = decoded_path.trim_end_matches('/').split('/');
+        let names = segments.map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
+        let path = names.collect::<Vec<_>>().join("/").to_lowercase();
         Self(format!("{backend}\n{path}").into())
+    }
+
+    fn name(&self) -> LockName {
+        let mut name = LockName::default();
+        for (to, from) in name.iter_mut().zip(digest(&SHA256, self.0.as_bytes()).as_ref()) {
+            *to = *from;
+        }
+        name
     }
 }
 
 impl Locks {
-    /// Takes the lock, in the order in which it was asked for, waiting for up to `wait`.
+    /// Locks that other gateways see, in the store that they share. Their leases last for `margin` longer than a write may
+    /// take.
+    #[must_use]
+    pub fn beside(store: &Store, margin: Duration) -> Self {
+        Self {
+            beside: Some((store.clone(), margin)),
+            ..Self::default()
+        }
+    }
+
+    /// Takes the lock for a write that takes up to `write`, waiting for up to `wait`. In one gateway it is had in the order in
+    /// which it was asked for.
     ///
     /// # Errors
     /// [`NotLocked`].
-    pub async fn take(&self, resource: Resource, wait: Duration) -> Result<Held, NotLocked> {
+    pub async fn take(&self, resource: Resource, write: Duration, wait: Duration) -> Result<Held, NotLocked> {
+        let asked = Instant::now();
+        let name = self.beside.is_some().then(|| resource.name());
         let (place, turn) = self.queue(resource)?;
         let turn = tokio::time::timeout(wait, turn.lock_owned());
-        Ok(Held {
-            _turn: turn.await.map_err(|_| NotLocked::TooLong)?,
-            _place: place,
-        })
+        let turn = turn.await.map_err(|_| NotLocked::TooLong)?;
+        let (Some((store, margin)), Some(name)) = (&self.beside, name) else {
+            return Ok(Held(Hold::Here(turn, place)));
+        };
+        let leased = Leased::take((store, *margin), name, (place, turn), write, asked + wait);
+        leased.await.map(|leased| Held(Hold::Shared(leased)))
     }
 
     fn queue(&self, resource: Resource) -> Result<(Place, Arc<tokio::sync::Mutex<()>>), NotLocked> {
         let mut table = self.table();
-        if table.users >= MAX_LOCK_USERS {
+        if table.users + table.standing.len() >= MAX_LOCK_USERS {
+            let now = Instant::now();
+            table.standing.retain(|end| *end > now);
+        }
+        if table.users + table.standing.len() >= MAX_LOCK_USERS {
             return Err(NotLocked::TooManyUsers);
         }
         let lock = table.locks.entry(resource.clone()).or_default();
@@ -110,7 +164,45 @@ impl Locks {
 
     /// No step of what is done to the table panics, so that it is whole whatever a thread did before.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    /// Makes sure that a write that is begun now ends before anybody else can have the lock.
+    ///
+    /// # Errors
+    /// It might not.
+    pub async fn ready(&self) -> Result<(), StoreFault> {
+        match &self.0 {
+            Hold::Here(..) => Ok(()),
+            Hold::Shared(leased) => leased.ready().await,
+        }
+    }
+
+    /// Does a write, of which `is_under_way` says at its end whether it may go on all the same: then the lock stands for as
+    /// long as its lease. None if somebody else could have the lock before the end; the write is given up.
+    pub async fn during<T>(mut self, write: impl Future<Output = T>, is_under_way: impl FnOnce() -> bool) -> Option<T> {
+        let Hold::Shared(leased) = &mut self.0 else {
+            return Some(write.await);
+        };
+        leased.begin();
+        let done = tokio::select! {
+            biased;
+            () = leased.is_over() => return None,
+            done = write => done,
+        };
+        if !is_under_way() {
+            leased.finish();
+        }
+        Some(done)
+    }
+}
+
+impl Place {
+    /// The lock stands in the shared store although nobody here holds it.
+    fn stands_for(&self, lease: Duration) {
+        self.locks.table().standing.push(Instant::now() + lease);
     }
 }
 
@@ -133,6 +225,7 @@ mod tests {
     use tokio::task::yield_now;
 
     const WAIT: Duration = Duration::from_secs(5);
+    const WRITE: Duration = Duration::from_secs(30);
 
     fn resource(path: &str) -> Resource {
         Resource::new("billing", path)
@@ -144,7 +237,7 @@ mod tests {
     }
 
     async fn held(locks: &Locks, path: &str) -> Held {
-        locks.take(resource(path), WAIT).await.unwrap()
+        locks.take(resource(path), WRITE, WAIT).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,10 +272,10 @@ mod tests {
     async fn a_wait_ends_and_leaves_nothing() {
         let locks = Locks::default();
         let first = held(&locks, "/a").await;
-        let late = locks.take(resource("/a"), WAIT).await;
+        let late = locks.take(resource("/a"), WRITE, WAIT).await;
         assert_eq!(late.unwrap_err(), NotLocked::TooLong);
         // Who goes away while it waits is out of the queue.
-        let mut gone = Box::pin(locks.take(resource("/a"), WAIT));
+        let mut gone = Box::pin(locks.take(resource("/a"), WRITE, WAIT));
         tokio::select! {
             biased;
             _ = &mut gone => panic!("it is held"),
@@ -203,14 +296,14 @@ mod tests {
             .map(|_| locks.queue(resource("/a")).unwrap())
             .collect();
         assert_eq!(
-            locks.take(resource("/a"), WAIT).await.unwrap_err(),
+            locks.take(resource("/a"), WRITE, WAIT).await.unwrap_err(),
             NotLocked::TooManyWaiters
         );
         let mut others = Vec::new();
         for number in 1 + MAX_LOCK_WAITERS..MAX_LOCK_USERS {
             others.push(held(&locks, &format!("/{number}")).await);
         }
-        let one_more = locks.take(resource("/more"), WAIT).await;
+        let one_more = locks.take(resource("/more"), WRITE, WAIT).await;
         assert_eq!(one_more.unwrap_err(), NotLocked::TooManyUsers);
         drop((first, places, others));
         assert!(is_empty(&locks));
@@ -232,6 +325,7 @@ mod tests {
     fn spellings_of_one_path_are_one_resource() {
         assert_eq!(resource("/api/Ledger/"), resource("/api/ledger"));
         assert_ne!(resource("/api/ledger"), resource("/api/ledgers"));
+        assert_eq!(resource("/a;x/b;"), resource("/a/b"));
         assert_ne!(Resource::new("other", "/a"), resource("/a"));
     }
 }

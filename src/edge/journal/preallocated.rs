@@ -1,4 +1,4 @@
-//! Room on the disk for lines that are not written yet.
+//! Blocks of the disk for lines that are not written yet.
 //!
 //! A write that was forwarded must have its line, also when the disk is full by the time that it is answered. So blocks are
 //! allocated ahead of the end of the file, and while that cannot be done no request is taken.
@@ -11,24 +11,24 @@ use std::io;
 /// How many bytes are allocated ahead: a kilobyte, which is more than a line commonly takes, for each of 16,384 requests at once.
 pub(super) const AHEAD: u64 = 16 << 20;
 
-/// With fewer than this ahead there is no room.
+/// With fewer than this ahead more are asked for.
 const LEAST: u64 = AHEAD / 2;
 
 /// How far the file's blocks are allocated.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(super) struct Preallocated {
     /// Offset up to which lines surely fit.
     until: u64,
 }
 
-impl Room {
-    /// Makes room behind the end of a file, which stays where it is.
+impl Preallocated {
+    /// Allocates blocks behind the end of a file, which stays where it is.
     ///
     /// Where nothing can be allocated ahead (some network file systems, devices, pipes) nothing is asked for.
     ///
     /// # Errors
-    /// There is no room, as the file system says.
-    pub(super) fn make(&mut self, file: &File, end: u64) -> io::Result<()> {
+    /// There are none, as the file system says.
+    pub(super) fn extend(&mut self, file: &File, end: u64) -> io::Result<()> {
         if self.until.saturating_sub(end) >= LEAST {
             return Ok(());
         }

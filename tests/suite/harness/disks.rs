@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A namespace with disks in it.
-pub struct Room {
+pub struct Disks {
     /// Lives as long as its input.
     holder: Child,
 }
 
-impl Room {
+impl Disks {
     /// Makes a disk of each folder below `root`.
     pub fn with(root: &Path, disks: &[(&str, &str)]) -> Self {
         let mut script = String::from("set -e\n");
@@ -64,7 +64,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Disks {
     fn drop(&mut self) {
         let _ = self.holder.kill();
         let _ = self.holder.wait();
