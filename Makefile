@@ -34,9 +34,10 @@ clippy:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
-bench: ## measure against HAProxy and nginx, and the store, about five minutes; writes target/bench/*.md
+bench: ## measure against HAProxy and nginx, the masking and the store, about ten minutes; writes target/bench/*.md
 	$(CARGO) bench $(LOCKED) --bench policy
 	$(CARGO) bench $(LOCKED) --bench gateway
+	$(CARGO) bench $(LOCKED) --bench masking
 	$(CARGO) bench $(LOCKED) --bench store
 
 fuzz: ## fuzz each parser for a minute, with libFuzzer; `tests/fuzz/fuzz.sh TARGET -runs=N` for one

@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use super::chain::{Link, SEQ_MEMBER, hex};
 use super::entry::{Entry, Event};
@@ -14,41 +15,54 @@ use super::entry::{Entry, Event};
 /// Longest text of one field, in bytes before escaping.
 pub const MAX_FIELD: usize = 1024;
 
+/// A member's name as it stands in a line, between the member before and its own value.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":").as_bytes()
+    };
+}
+
 /// Appends a request's line and its end.
 pub fn write_entry(entry: &Entry, link: &mut Link, out: &mut Vec<u8>) {
     let start = begin(link.seq + 1, entry.at, out);
     let caller = entry.caller.as_deref();
-    member(out, "request_id", entry.request_id.to_str().ok());
-    member(out, "user_id", caller.map(|authority| authority.caller.user.as_str()));
+    member(out, key!("request_id"), entry.request_id.to_str().ok());
+    member(
+        out,
+        key!("user_id"),
+        caller.map(|authority| authority.caller.user.as_str()),
+    );
     let roles = caller.map(|authority| authority.roles.as_slice()).unwrap_or_default();
-    list(out, "roles", roles.iter().map(|role| &**role));
-    member(out, "method", entry.method.as_ref().map(http::Method::as_str));
-    member(out, "endpoint", entry.endpoint.as_deref());
-    member(out, "module", entry.module.as_deref());
-    member(out, "route", entry.route.as_deref());
-    member(out, "requested_scope", entry.requested_scope.as_deref());
+    list(out, key!("roles"), roles.iter().map(|role| &**role));
+    member(out, key!("method"), entry.method.as_ref().map(http::Method::as_str));
+    member(out, key!("endpoint"), entry.endpoint.as_deref());
+    member(out, key!("module"), entry.module.as_deref());
+    member(out, key!("route"), entry.route.as_deref());
+    member(out, key!("requested_scope"), entry.requested_scope.as_deref());
     let jurisdictions = caller
         .map(|authority| authority.caller.jurisdictions.as_slice())
         .unwrap_or_default();
-    list(out, "jurisdiction_scope", jurisdictions.iter().map(String::as_str));
-    // A Vec takes every write.
-    let _ = write!(out, ",\"ip_address\":\"{}\"", entry.source.to_canonical());
-    member(out, "decision", Some(entry.outcome.decision()));
-    member(out, "error", entry.outcome.error());
+    list(
+        out,
+        key!("jurisdiction_scope"),
+        jurisdictions.iter().map(String::as_str),
+    );
+    out.extend_from_slice(key!("ip_address"));
+    address(out, entry.source.to_canonical());
+    member(out, key!("decision"), Some(entry.outcome.decision()));
+    member(out, key!("error"), entry.outcome.error());
     if let Some(reason) = entry.would_deny {
-        member(out, "would_deny", Some(reason.decision()));
+        member(out, key!("would_deny"), Some(reason.decision()));
     }
     if let Some(detail) = &entry.detail {
-        member(out, "detail", Some(detail));
+        member(out, key!("detail"), Some(detail));
     }
+    out.extend_from_slice(key!("response_status_code"));
     match entry.status {
-        Some(status) => {
-            out.extend_from_slice(b",\"response_status_code\":");
-            decimal(out, u64::from(status), 1);
-        }
-        None => out.extend_from_slice(b",\"response_status_code\":null"),
+        Some(status) => decimal(out, u64::from(status)),
+        None => out.extend_from_slice(b"null"),
     }
-    member(out, "upstream", entry.upstream.as_deref());
+    member(out, key!("upstream"), entry.upstream.as_deref());
     out.extend_from_slice(b",\"masked_fields\":{");
     for (at, (class, count)) in entry.masked.iter().enumerate() {
         if at > 0 {
@@ -56,20 +70,20 @@ pub fn write_entry(entry: &Entry, link: &mut Link, out: &mut Vec<u8>) {
         }
         string(out, class);
         out.push(b':');
-        decimal(out, u64::from(*count), 1);
+        decimal(out, u64::from(*count));
     }
     out.extend_from_slice(b"},\"duration_us\":");
-    decimal(out, u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX), 1);
-    member(out, "policy_version", Some(&entry.policy_version));
+    decimal(out, u64::try_from(entry.duration.as_micros()).unwrap_or(u64::MAX));
+    member(out, key!("policy_version"), Some(&entry.policy_version));
     link.seal(out, start);
 }
 
 /// Appends an event's line and its end.
 pub fn write_event(event: &Event, link: &mut Link, out: &mut Vec<u8>) {
     let start = begin(link.seq + 1, event.at, out);
-    member(out, "event", Some(event.event));
+    member(out, key!("event"), Some(event.event));
     for (name, value) in &event.facts {
-        member(out, name, Some(value));
+        member(out, format!(",\"{name}\":").as_bytes(), Some(value));
     }
     link.seal(out, start);
 }
@@ -77,52 +91,78 @@ pub fn write_event(event: &Event, link: &mut Link, out: &mut Vec<u8>) {
 fn begin(seq: u64, at: Timestamp, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.extend_from_slice(SEQ_MEMBER);
+    decimal(out, seq);
+    out.extend_from_slice(key!("timestamp"));
     let time = Offset::UTC.to_datetime(at);
-    decimal(out, seq, 1);
-    out.extend_from_slice(b",\"timestamp\":\"");
-    for (part, digits, after) in [
-        (i32::from(time.year()), 4, b'-'),
-        (i32::from(time.month()), 2, b'-'),
-        (i32::from(time.day()), 2, b'T'),
-        (i32::from(time.hour()), 2, b':'),
-        (i32::from(time.minute()), 2, b':'),
-        (i32::from(time.second()), 2, b'.'),
-        (time.subsec_nanosecond() / 1000, 6, b'Z'),
+    let (year, micros) = (time.year(), time.subsec_nanosecond() / 1000);
+    let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
+    for (place, two) in [
+        (1, i32::from(year / 100)),
+        (3, i32::from(year % 100)),
+        (6, i32::from(time.month())),
+        (9, i32::from(time.day())),
+        (12, i32::from(time.hour())),
+        (15, i32::from(time.minute())),
+        (18, i32::from(time.second())),
+        (21, micros / 10_000),
+        (23, micros / 100 % 100),
+        (25, micros % 100),
     ] {
-        decimal(out, u64::try_from(part).unwrap_or(0), digits);
-        out.push(after);
+        if let (Some(digits), Ok(two)) = (text.get_mut(place..place + 2), u8::try_from(two)) {
+            digits.copy_from_slice(&[b'0' + two / 10 % 10, b'0' + two % 10]);
+        }
     }
-    out.push(b'"');
+    out.extend_from_slice(&text);
     start
 }
 
-/// A number in at least so many digits. There is one in every line several times, and the formatter of the standard
-/// library takes several times as long.
-fn decimal(out: &mut Vec<u8>, mut number: u64, digits: usize) {
-    let start = out.len();
-    while number > 0 || out.len() - start < digits {
-        out.push(b'0' + u8::try_from(number % 10).unwrap_or(0));
+/// A number. There is one in every line several times, and the formatter of the standard library takes several times as
+/// long.
+fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    const MOST_DIGITS: usize = 20;
+    let mut digits = [b'0'; MOST_DIGITS];
+    let mut first = MOST_DIGITS - 1;
+    for (place, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
         number /= 10;
+        first = place;
+        if number == 0 {
+            break;
+        }
     }
-    if let Some(written) = out.get_mut(start..) {
-        written.reverse();
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// An address between quotes, of IPv4 as fast as any number.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let mut before = b'"';
+            for octet in address.octets() {
+                out.push(before);
+                decimal(out, u64::from(octet));
+                before = b'.';
+            }
+            out.push(b'"');
+        }
+        IpAddr::V6(address) => {
+            // A Vec takes every write.
+            let _ = write!(out, "\"{address}\"");
+        }
     }
 }
 
-fn member(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+fn member(out: &mut Vec<u8>, key: &[u8], value: Option<&str>) {
+    out.extend_from_slice(key);
     match value {
         None => out.extend_from_slice(b"null"),
         Some(text) => string(out, text),
     }
 }
 
-fn list<'t>(out: &mut Vec<u8>, name: &str, items: impl Iterator<Item = &'t str>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":[");
+fn list<'t>(out: &mut Vec<u8>, key: &[u8], items: impl Iterator<Item = &'t str>) {
+    out.extend_from_slice(key);
+    out.push(b'[');
     for (at, item) in items.enumerate() {
         if at > 0 {
             out.push(b',');

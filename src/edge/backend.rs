@@ -220,7 +220,7 @@ impl Backend {
         }
     }
 
-    /// Sends a request and waits for the head of the answer. `share` is held until the answer is over.
+    /// Sends a request, boxed since it waits in many places, and waits for the head of the answer. `share` is held until the answer is over.
     ///
     /// # Errors
     /// What went wrong, and by [`SendFault::may_have_arrived`] whether the backend may know of the request.
@@ -232,7 +232,7 @@ impl Backend {
         self: &Arc<Self>,
         worker: usize,
         share: Result<Option<Share>, Crowded>,
-        mut request: Request<Payload>,
+        mut request: Box<Request<Payload>>,
     ) -> impl Future<Output = Result<Reply, SendFault>> {
         async move {
             let share = share.map_err(|Crowded| SendFault::Crowded)?;
@@ -252,7 +252,7 @@ impl Backend {
                         .inspect_err(|_| self.note(false))?,
                 };
                 self.note(true);
-                let answered = pin!(wire.sender.try_send_request(request));
+                let answered = pin!(wire.sender.try_send_request(*request));
                 match wire.alarm.within(self.rules.timeout, answered).await {
                     None => return Err(SendFault::Timeout),
                     Some(Ok(response)) => {
@@ -266,7 +266,7 @@ impl Backend {
                     }
                     Some(Err(mut fault)) => match fault.take_message() {
                         // Given back before a byte of it was written: the connection had been closed while idle.
-                        Some(unsent) if tries < MAX_UNSENT => request = unsent,
+                        Some(unsent) if tries < MAX_UNSENT => *request = unsent,
                         Some(_) => return Err(SendFault::Unreachable(io::Error::other(fault.into_error()))),
                         None => return Err(SendFault::Broken(fault.into_error())),
                     },

@@ -61,7 +61,8 @@ pub(super) async fn ask(
         tags,
         wish: None,
     };
-    let pending = mask(reply, reader, view, line).await?;
+    let masking = mask(reply, reader, view, line)?;
+    let pending = masking.await?;
     match pending.whole(MAX_BALANCES, line).await? {
         (StatusCode::OK, bytes) => Ok(bytes),
         (status, _) => Err(Refusal::because(

@@ -136,7 +136,7 @@ impl Sent {
         }
     }
 
-    fn into_parts(self) -> (Call, PathAndQuery) {
+    fn into_parts(self) -> (Box<Call>, PathAndQuery) {
         match self {
             Self::Earnest(earnest) => earnest.into_parts(),
             Self::Lookup(lookup) => lookup.into_parts(),
@@ -204,7 +204,7 @@ pub(super) fn prepared(
     shared: &Arc<Shared>,
     worker: usize,
     outgoing: Outgoing<'_>,
-) -> Result<(Exchange, Request<Payload>), Refusal> {
+) -> Result<(Exchange, Box<Request<Payload>>), Refusal> {
     let (backend, _) = backend(shared, outgoing.permit)?;
     let Sendable { request, fault, .. } = request(outgoing, backend)?;
     let exchange = Exchange {
@@ -232,7 +232,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A request, and what is to be done before and after it is sent.
 struct Sendable {
-    request: Request<Payload>,
+    request: Box<Request<Payload>>,
     fault: Option<UploadFault>,
     reservation: Option<Box<Reservation>>,
     condition: Option<Box<Condition>>,
@@ -280,7 +280,7 @@ fn request(outgoing: Outgoing<'_>, backend: &Backend) -> Result<Sendable, Refusa
         // A server behind CGI wants to be told (RFC 3875, 4.1.2).
         fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     }
-    let mut request = Request::new(turn.payload);
+    let mut request = Box::new(Request::new(turn.payload));
     *request.method_mut() = call.method;
     *request.uri_mut() = Uri::from(target);
     *request.version_mut() = Version::HTTP_11;
@@ -329,7 +329,7 @@ impl Remember {
 struct Write {
     exchange: Exchange,
     share: Result<Option<Share>, Crowded>,
-    request: Request<Payload>,
+    request: Box<Request<Payload>>,
     reservation: Option<Box<Reservation>>,
     condition: Option<Box<Condition>>,
     remember: Remember,
@@ -428,7 +428,7 @@ impl Exchange {
     async fn send_whole(
         &self,
         share: Result<Option<Share>, Crowded>,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
     ) -> Result<Reply, Refusal> {
         let mut reply = self.reply(self.send_write(share, request).await)?;
         let limit = self.limit();
@@ -442,7 +442,7 @@ impl Exchange {
     async fn send_write(
         &self,
         share: Result<Option<Share>, Crowded>,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
     ) -> Result<BackendReply, SendFault> {
         self.under_way.set(true);
         let sent = self.backend.send(self.worker, share, request).await;
@@ -452,7 +452,7 @@ impl Exchange {
     }
 
     /// Sends it.
-    pub(super) async fn send(&self, request: Request<Payload>) -> Result<Reply, Refusal> {
+    pub(super) async fn send(&self, request: Box<Request<Payload>>) -> Result<Reply, Refusal> {
         // What Tollgate asks of itself is nobody's share.
         self.reply(self.backend.send(self.worker, Ok(None), request).await)
     }
@@ -491,7 +491,7 @@ impl Exchange {
     async fn send_once(
         &self,
         share: Result<Option<Share>, Crowded>,
-        request: Request<Payload>,
+        request: Box<Request<Payload>>,
         reservation: Box<Reservation>,
         remember: Remember,
         head_only: bool,

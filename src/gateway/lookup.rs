@@ -31,7 +31,7 @@ pub(super) struct Asker<'a> {
 /// A `GET` of one path. Made by [`Lookup::of`] only.
 #[derive(Debug)]
 pub(super) struct Lookup {
-    call: Call,
+    call: Box<Call>,
     target: PathAndQuery,
 }
 
@@ -52,7 +52,7 @@ impl Lookup {
         for (name, value) in fields {
             headers.insert(name.clone(), HeaderValue::from_static(value));
         }
-        let call = Call {
+        let call = Box::new(Call {
             method: Method::GET,
             path,
             query: Query::default(),
@@ -60,7 +60,7 @@ impl Lookup {
             headers,
             source: asked.source,
             certificate: asked.certificate.clone(),
-        };
+        });
         Ok(Self { call, target })
     }
 
@@ -70,7 +70,7 @@ impl Lookup {
     }
 
     /// What a request is made of.
-    pub(super) fn into_parts(self) -> (Call, PathAndQuery) {
+    pub(super) fn into_parts(self) -> (Box<Call>, PathAndQuery) {
         (self.call, self.target)
     }
 }

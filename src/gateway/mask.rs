@@ -45,13 +45,15 @@ pub(super) struct Reader<'r> {
     pub(super) wish: Option<Wish>,
 }
 
-/// Masks.
-pub(super) async fn mask(
+/// Masks: the head at once, the body in what is returned.
+///
+/// No `async fn`: that would keep all it is given until the body is done.
+pub(super) fn mask<'l>(
     reply: Reply,
     reader: Reader<'_>,
     view: Option<View>,
-    line: &mut Line,
-) -> Result<Pending, Refusal> {
+    line: &'l mut Line,
+) -> Result<impl Future<Output = Result<Pending, Refusal>> + use<'l>, Refusal> {
     let Reply {
         mut head,
         body,
@@ -95,48 +97,42 @@ pub(super) async fn mask(
     };
     line.status(head.status.as_u16());
     let masks = masker.is_some();
-    let body = match body {
-        _ if bodiless || asked => {
-            if let ReplyBody::Wire(_, lease) = body {
-                lease.keep();
-            }
-            Made::Whole(Bytes::new())
-        }
-        ReplyBody::Whole { bytes, limit } => {
-            let plain = decoded(coding, &bytes, limit).map_err(|fault| match fault {
-                SourceFault::Coded(DecodeFault::TooLarge { .. }) => {
-                    Refusal::because(Reason::AnswerTooLarge, fault.to_string())
+    Ok(async move {
+        let body = match body {
+            _ if bodiless || asked => {
+                if let ReplyBody::Wire(_, lease) = body {
+                    lease.keep();
                 }
-                fault => fault.into(),
-            })?;
-            Made::Whole(mask_whole(plain, masker, line)?)
+                Made::Whole(Bytes::new())
+            }
+            ReplyBody::Whole { bytes, limit } => Made::Whole(mask_whole(&bytes, limit, coding, masker, line)?),
+            ReplyBody::Wire(wire, lease) => {
+                let source = Source::new(wire, coding)?;
+                hold(source, lease, masker, patience, line).await?
+            }
+        };
+        let size = match (&body, length) {
+            _ if bodiless => Size::Known(0),
+            // Said of the backend's bytes, it would tell how much was cut.
+            _ if asked && masks => Size::Unknown,
+            (_, length) if asked => length.map_or(Size::Flowing, Size::Known),
+            (Made::Whole(bytes), _) => Size::Known(bytes.len() as u64),
+            (Made::Flowing(_), _) => Size::Flowing,
+        };
+        let compression = wish_here.and_then(|wish| wish.fits(&head, size));
+        if wish.is_some() {
+            compress::adjust(&mut head.headers, compression);
         }
-        ReplyBody::Wire(wire, lease) => {
-            let source = Source::new(wire, coding)?;
-            hold(source, lease, masker, patience, line).await?
-        }
-    };
-    let size = match (&body, length) {
-        _ if bodiless => Size::Known(0),
-        // Said of the backend's bytes, it would tell how much was cut.
-        _ if asked && masks => Size::Unknown,
-        (_, length) if asked => length.map_or(Size::Flowing, Size::Known),
-        (Made::Whole(bytes), _) => Size::Known(bytes.len() as u64),
-        (Made::Flowing(_), _) => Size::Flowing,
-    };
-    let compression = wish_here.and_then(|wish| wish.fits(&head, size));
-    if wish.is_some() {
-        compress::adjust(&mut head.headers, compression);
-    }
-    tags.answer(head.status, &mut head.headers, compression);
-    let body = match compression {
-        Some(coding) if !asked => compressed(body, coding)?,
-        _ => body,
-    };
-    Ok(Pending {
-        head,
-        body,
-        outcome: Outcome::Allowed,
+        tags.answer(head.status, &mut head.headers, compression);
+        let body = match compression {
+            Some(coding) if !asked => compressed(body, coding)?,
+            _ => body,
+        };
+        Ok(Pending {
+            head,
+            body,
+            outcome: Outcome::Allowed,
+        })
     })
 }
 
@@ -392,7 +388,18 @@ fn forget_coding(head: &mut response::Parts, permit: &Permit) {
     }
 }
 
-fn mask_whole(bytes: Bytes, masker: Option<Masker>, line: &mut Line) -> Result<Bytes, Refusal> {
+/// Decodes and masks what is here as a whole.
+fn mask_whole(
+    bytes: &Bytes,
+    limit: u64,
+    coding: Option<Coding>,
+    masker: Option<Masker>,
+    line: &mut Line,
+) -> Result<Bytes, Refusal> {
+    let bytes = decoded(coding, bytes, limit).map_err(|fault| match fault {
+        SourceFault::Coded(DecodeFault::TooLarge { .. }) => Refusal::because(Reason::AnswerTooLarge, fault.to_string()),
+        fault => fault.into(),
+    })?;
     let Some(mut masker) = masker else { return Ok(bytes) };
     let mut out = Vec::with_capacity(bytes.len());
     masker

@@ -64,7 +64,7 @@ use accept::accept;
 use compress::Wish;
 use decide::decide;
 use forward::{Outgoing, Sent, forward};
-use guard::{Next, guard};
+use guard::{Guarded, Next, guard};
 use identify::{Beside, identify};
 use lookup::Asker;
 use mask::{Pending, Reader, mask};
@@ -173,8 +173,10 @@ impl Gateway {
 
     /// Answers a request, whatever it is. Makes exactly one audit line and one count (invariant 5).
     ///
+    /// The request is boxed since it passes through many hands, and each would copy it.
+    ///
     /// `two_framings`: the head's bytes had a `Content-Length` beside a `Transfer-Encoding`, which hyper does not show.
-    pub async fn answer(&self, request: Request<Incoming>, peer: &Peer, two_framings: bool) -> Answer {
+    pub async fn answer(&self, request: Box<Request<Incoming>>, peer: &Peer, two_framings: bool) -> Answer {
         let _under_way = UnderWay::new(&self.under_way);
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
@@ -211,7 +213,7 @@ impl Gateway {
     async fn answer_recorded(
         &self,
         rules: &Arc<Rules>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         arrival: Arrival<'_>,
         mut line: Line,
     ) -> Answer {
@@ -238,7 +240,7 @@ impl Gateway {
     async fn serve(
         &self,
         rules: &Arc<Rules>,
-        request: Request<Incoming>,
+        request: Box<Request<Incoming>>,
         arrival: Arrival<'_>,
         standing: &mut Option<Standing>,
         line: &mut Line,
@@ -250,7 +252,7 @@ impl Gateway {
             ..
         } = &*self.shared;
         let policy = rules.policy();
-        let accepted = accept(request, arrival.two_framings, limits)?;
+        let accepted = accept(*request, arrival.two_framings, limits)?;
         let Normal {
             call,
             upload,
@@ -295,7 +297,10 @@ impl Gateway {
             Intent::DryRun(rehearsal) => return Box::pin(rehearsal.answer(&permit, body, asker, line)).await,
         };
         let condition = Condition::of(asker, &permit, earnest.call());
-        let next = guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition, line).await?;
+        let next = match guard(&self.shared, &earnest, caller.as_ref(), &permit, body, condition, line) {
+            Guarded::Now(next) => next,
+            Guarded::Later(next) => next.await?,
+        };
         let told = Telling::of(asker, &permit, earnest.call())?;
         line.permitted(&permit);
         let view = permit
@@ -340,7 +345,8 @@ impl Gateway {
             tags,
             wish,
         };
-        mask(reply, reader, view, line).await
+        let masking = mask(reply, reader, view, line)?;
+        masking.await
     }
 
     /// A head that cannot be read at all has its audit line too, and an answer like any other: its bytes, after which the

@@ -16,7 +16,7 @@ use crate::reason::Reason;
 #[derive(Debug)]
 pub(super) struct Normal {
     /// The call.
-    pub call: Call,
+    pub call: Box<Call>,
     /// The body, not yet read.
     pub upload: Upload,
     /// Path and query as they came, which is how the backend gets them: what `call` was read from.
@@ -45,7 +45,7 @@ pub(super) fn normalize(
     let mut fields = head.headers;
     headers::strip_request(&mut fields, &policy.forward_as().iter().map(|(name, _)| name), true);
     Ok(Normal {
-        call: Call {
+        call: Box::new(Call {
             method: head.method,
             path,
             query,
@@ -53,7 +53,7 @@ pub(super) fn normalize(
             headers: fields,
             source,
             certificate: peer.certificate.clone(),
-        },
+        }),
         upload: Upload::new(body, limits.body_bytes, limits.body_timeout),
         target,
         host,

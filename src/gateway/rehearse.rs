@@ -48,20 +48,20 @@ pub(super) enum Intent {
 /// A dry run.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    call: Call,
+    call: Box<Call>,
 }
 
 /// A call that is no dry run, and its target. Made by [`Intent::of`] only.
 #[derive(Debug)]
 pub(super) struct Earnest {
-    call: Call,
+    call: Box<Call>,
     /// Path and query as they came.
     target: PathAndQuery,
 }
 
 impl Intent {
     /// Reads the query, in which a dry run can be spelled in one way only.
-    pub(super) fn of(call: Call, target: PathAndQuery) -> Result<Self, Refusal> {
+    pub(super) fn of(call: Box<Call>, target: PathAndQuery) -> Result<Self, Refusal> {
         // What is read here is what a backend would be sent.
         if target.query() != call.query.raw() {
             return Err(Refusal::because(
@@ -84,7 +84,7 @@ impl Earnest {
     }
 
     /// What a request is made of.
-    pub(super) fn into_parts(self) -> (Call, PathAndQuery) {
+    pub(super) fn into_parts(self) -> (Box<Call>, PathAndQuery) {
         (self.call, self.target)
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Condition {
 #[derive(Debug)]
 struct Question {
     exchange: Exchange,
-    request: Request<Payload>,
+    request: Box<Request<Payload>>,
 }
 
 /// The version that an answer goes out with.

@@ -124,7 +124,7 @@ const SIEVE_WORDS: usize = 128;
 
 /// The class of bytes whose place in the folded name is not known: `_` and `-` fold away, and a character beyond ASCII
 /// may fold to any other.
-const MOVES: u8 = 31;
+const MOVES: u8 = 0x80;
 
 /// The class of every byte.
 #[allow(clippy::indexing_slicing)] // in a constant, where the compiler looks
@@ -168,12 +168,11 @@ impl Sieve {
         let (first, last) = (name.first()?, name.last()?);
         let second = name.get(1).unwrap_or(first);
         let before = name.len().checked_sub(2).and_then(|at| name.get(at)).unwrap_or(last);
-        let [first, second, before, last] =
-            [first, second, before, last].map(|byte| CLASSES.get(usize::from(*byte)).copied().unwrap_or(MOVES));
-        if first == MOVES || second == MOVES || before == MOVES || last == MOVES {
+        let class = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(MOVES);
+        let packed = u32::from_le_bytes([class(first), class(second), class(before), class(last)]);
+        if packed & u32::from_le_bytes([MOVES; 4]) != 0 {
             return None;
         }
-        let packed = u32::from_le_bytes([first, second, before, last]);
         // The top 13 bits of a product depend on all of what is multiplied.
         Some((packed.wrapping_mul(0x9e37_79b1) >> (32 - 13)) as usize)
     }

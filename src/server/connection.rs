@@ -221,6 +221,7 @@ async fn speak<T>(
             && requests.doubts_framing(request.method().as_str());
         requests.forget_head();
         let peer = Rc::clone(&asking);
+        let request = Box::new(request);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
             if gateway.is_crowded() {
