@@ -25,8 +25,10 @@ use tollgate::ledger::{Fingerprint, IdempotencyKey, Owner, Record, RecordKey, St
 /// How many clients pay at once.
 const CLIENTS: [usize; 3] = [1, 16, 64];
 
-/// How long each figure is measured.
+/// How long each figure is measured, in so many slices, the store's and the bare loop's in turn: a disk that others use is
+/// not the same from one second to the next.
 const MEASURE: Duration = Duration::from_secs(4);
+const SLICES: u32 = 16;
 
 /// How many keys are few.
 const FEW: u64 = 10;
@@ -41,12 +43,12 @@ const KEEP: Duration = Duration::from_secs(35 * 86_400);
 const LINE: usize = 256;
 
 /// Payments, and how long each took.
+#[derive(Default)]
 struct Figures {
-    payments_per_second: f64,
-    median: Duration,
-    slow: Duration,
-    /// How often the disk was asked to commit, each second.
-    commits_per_second: f64,
+    took: Vec<Duration>,
+    elapsed: Duration,
+    /// How often the disk was asked to commit.
+    commits: u64,
 }
 
 fn main() -> ExitCode {
@@ -95,9 +97,11 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
         eprintln!("{keys} keys: filled in {filled:.1?}, opened in {:.1?}", from.elapsed());
         let next = Arc::new(AtomicU64::new(keys));
         for clients in CLIENTS {
-            // Right before, for the disk is not the same from one minute to the next.
-            let bare = bare_loop(&folder.join("bare"), clients)?;
-            let figures = pay(&store, &next, clients)?;
+            let (mut bare, mut figures) = (Figures::default(), Figures::default());
+            for _ in 0..SLICES {
+                bare.add(bare_loop(&folder.join("bare"), clients)?);
+                figures.add(pay(&store, &next, clients)?);
+            }
             row(&mut report, "append + fdatasync", clients, &bare, &bare)?;
             row(&mut report, &format!("store, {keys} keys"), clients, &figures, &bare)?;
         }
@@ -121,17 +125,15 @@ fn measure(folder: &Path, many: u64) -> Result<String> {
 }
 
 fn row(report: &mut String, what: &str, clients: usize, figures: &Figures, bare: &Figures) -> Result<()> {
-    let Figures {
-        payments_per_second,
-        median,
-        slow,
-        commits_per_second,
-    } = figures;
-    let (median, slow) = (median.as_secs_f64() * 1e3, slow.as_secs_f64() * 1e3);
-    let part = payments_per_second / bare.payments_per_second;
+    let (median, slow) = (figures.at(50).as_secs_f64() * 1e3, figures.at(99).as_secs_f64() * 1e3);
+    let (payments, commits) = (
+        figures.each_second(figures.took.len()),
+        figures.each_second(figures.commits),
+    );
+    let part = payments / bare.each_second(bare.took.len());
     writeln!(
         report,
-        "| {what} | {clients} | {payments_per_second:.0} | {part:.2} | {commits_per_second:.0} | {median:.2} ms | {slow:.2} ms |"
+        "| {what} | {clients} | {payments:.0} | {part:.2} | {commits:.0} | {median:.2} ms | {slow:.2} ms |"
     )?;
     Ok(())
 }
@@ -142,7 +144,7 @@ fn bare_loop(path: &Path, clients: usize) -> Result<Figures> {
     let mut file = File::options().create(true).append(true).open(path)?;
     let lines = vec![b'x'; LINE * clients];
     let (started, mut took) = (Instant::now(), Vec::new());
-    while started.elapsed() < MEASURE {
+    while started.elapsed() < MEASURE / SLICES {
         let from = Instant::now();
         for _ in 0..2 {
             file.write_all(&lines)?;
@@ -151,8 +153,12 @@ fn bare_loop(path: &Path, clients: usize) -> Result<Figures> {
         took.extend(std::iter::repeat_n(from.elapsed(), clients));
     }
     fs::remove_file(path)?;
-    let commits = 2 * took.len() / clients;
-    Ok(figures(took, started.elapsed(), commits as u64))
+    let commits = (2 * took.len() / clients) as u64;
+    Ok(Figures {
+        took,
+        elapsed: started.elapsed(),
+        commits,
+    })
 }
 
 /// Makes a store that holds so many finished payments.
@@ -192,7 +198,7 @@ fn pay(store: &Store, next: &Arc<AtomicU64>, clients: usize) -> Result<Figures> 
             let (store, next) = (store.clone(), Arc::clone(next));
             tasks.spawn(async move {
                 let mut took = Vec::new();
-                while started.elapsed() < MEASURE {
+                while started.elapsed() < MEASURE / SLICES {
                     let key = next.fetch_add(1, Ordering::Relaxed);
                     let from = Instant::now();
                     pay_once(&store, key).await?;
@@ -207,7 +213,11 @@ fn pay(store: &Store, next: &Arc<AtomicU64>, clients: usize) -> Result<Figures> 
         }
         anyhow::Ok(took)
     })?;
-    Ok(figures(took, started.elapsed(), store.stats().commits - before))
+    Ok(Figures {
+        took,
+        elapsed: started.elapsed(),
+        commits: store.stats().commits - before,
+    })
 }
 
 /// A payment, as the gateway sees it.
@@ -256,18 +266,22 @@ fn now() -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-fn figures(mut took: Vec<Duration>, elapsed: Duration, commits: u64) -> Figures {
-    took.sort_unstable();
-    let at = |percent: usize| {
-        let place = took.len() * percent / 100;
-        took.get(place.min(took.len().saturating_sub(1)))
-            .copied()
-            .unwrap_or_default()
-    };
-    Figures {
-        payments_per_second: took.len() as f64 / elapsed.as_secs_f64(),
-        median: at(50),
-        slow: at(99),
-        commits_per_second: commits as f64 / elapsed.as_secs_f64(),
+impl Figures {
+    /// Those of one slice more.
+    fn add(&mut self, slice: Self) {
+        self.took.extend(slice.took);
+        self.took.sort_unstable();
+        self.elapsed += slice.elapsed;
+        self.commits += slice.commits;
+    }
+
+    fn at(&self, percent: usize) -> Duration {
+        let place = self.took.len() * percent / 100;
+        let last = self.took.len().saturating_sub(1);
+        self.took.get(place.min(last)).copied().unwrap_or_default()
+    }
+
+    fn each_second(&self, count: impl TryInto<u32>) -> f64 {
+        f64::from(count.try_into().unwrap_or(u32::MAX)) / self.elapsed.as_secs_f64()
     }
 }

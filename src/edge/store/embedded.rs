@@ -16,7 +16,6 @@
 use redb::{Database, ReadableDatabase};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::File;
 use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant};
@@ -90,7 +89,7 @@ pub(super) struct Embedded {
     /// Whether to wait for the carrier, for tests that count every step of the disk.
     is_patient: bool,
     /// Held as long as the database; absent when there is no folder.
-    _lock: Option<File>,
+    _lock: Option<file::Held>,
 }
 
 impl Embedded {
@@ -108,7 +107,7 @@ impl Embedded {
     }
 
     /// Takes a database and its daybook in, after a look at every record.
-    pub(super) fn verify(database: Database, shelf: &dyn Shelf, lock: Option<File>) -> Result<Self, StoreFault> {
+    pub(super) fn verify(database: Database, shelf: &dyn Shelf, lock: Option<file::Held>) -> Result<Self, StoreFault> {
         let adopted = file::adopt(&database, shelf)?;
         let [daybook, spare] = adopted.daybooks;
         Ok(Self {

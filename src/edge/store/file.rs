@@ -71,17 +71,30 @@ pub(super) const DAYBOOK: &str = "daybook";
 /// The fact that says up to which commit of the daybook the tree has it all.
 pub(super) const CARRIED: &str = "carried";
 
+/// The lock of a folder. It is given back in so many words, for a process that is just being started somewhere else in the
+/// program has a copy of every open file for a moment, and would hold it.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // At worst it is free a moment later.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Locks `folder` and opens the file in it, which is made if it is not there.
-pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
+pub(super) fn open(folder: &Path) -> Result<(Database, Held), StoreFault> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(folder)
         .map_err(|error| StoreFault::io("the folder", &error))?;
-    let lock = lock(folder)?;
+    let held = Held(lock(folder)?);
+    let lock = &held.0;
     let file = folder.join(FILE);
     if !file.try_exists().map_err(|error| StoreFault::io(FILE, &error))? {
-        if is_marked(&lock)? {
+        if is_marked(lock)? {
             // Taken for a new one, it would forget every payment.
             return Err(StoreFault::Corrupt(format!(
                 "`{FILE}` is gone from a folder that was in use"
@@ -89,9 +102,9 @@ pub(super) fn open(folder: &Path) -> Result<(Database, File), StoreFault> {
         }
         create(folder)?;
     }
-    mark(&lock)?;
+    mark(lock)?;
     std::fs::set_permissions(&file, Permissions::from_mode(0o600)).map_err(|error| StoreFault::io(FILE, &error))?;
-    Ok((verified(|builder| builder.open(&file))?, lock))
+    Ok((verified(|builder| builder.open(&file))?, held))
 }
 
 /// Opens a database with the checksum of every page verified: a plain open trusts a file that was closed in order.
