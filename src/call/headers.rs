@@ -56,6 +56,18 @@ fn spoken_by_proxies(name: &str) -> bool {
             | "ssl-client-verify"
             | "x-approval"
             | "true-client-ip"
+            | "client-ip"
+            | "x-client-ip"
+            | "x-cluster-client-ip"
+            | "cf-connecting-ip"
+            | "fastly-client-ip"
+            | "x-envoy-external-address"
+            | "x-originating-ip"
+            | "x-remote-addr"
+            | "x-remote-ip"
+            | "x-scheme"
+            | "x-url-scheme"
+            | "front-end-https"
     )
 }
 

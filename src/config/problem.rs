@@ -102,11 +102,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
-        if self.line > 0 {
-            write!(f, ":{}:{}", self.line, self.col)?;
-        }
-        write!(f, ": {}: {}", self.severity, self.message)?;
+        // What is said of a file as a whole is said at its start: readers of this text look for `file:line:col` in every line.
+        let (line, col) = (self.line.max(1), self.col.max(1));
+        write!(f, "{}:{line}:{col}: {}: {}", self.file, self.severity, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
@@ -380,7 +378,7 @@ mod tests {
         );
         assert_eq!(
             Problem::of_file("b.yaml", "is not there").to_string(),
-            "b.yaml: error: is not there"
+            "b.yaml:1:1: error: is not there"
         );
     }
 

@@ -4,7 +4,7 @@
 //! nor tell whether anything of a request was written. Each worker has its own idle list, so that the usual request
 //! stays on one thread; a worker without an idle connection may take another's rather than open one too many.
 
-use http::HeaderValue;
+use http::header::{self, HeaderMap, HeaderValue};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::{Request, Response};
@@ -162,6 +162,9 @@ pub enum SendFault {
     /// The request was written, at least in part, and then there was no whole head.
     #[error("the backend broke off: {0}")]
     Broken(hyper::Error),
+    /// The head of the answer does not say in one way where its body ends.
+    #[error("the backend's answer has a `Transfer-Encoding` that is not `chunked` alone")]
+    Framing,
     /// The request was written, and no head came in time.
     #[error("the backend did not answer in time")]
     Timeout,
@@ -171,7 +174,7 @@ impl SendFault {
     /// Whether the backend may have seen the request.
     #[must_use]
     pub fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Timeout)
+        matches!(self, Self::Broken(_) | Self::Framing | Self::Timeout)
     }
 }
 
@@ -255,6 +258,7 @@ impl Backend {
                 let answered = pin!(wire.sender.try_send_request(*request));
                 match wire.alarm.within(self.rules.timeout, answered).await {
                     None => return Err(SendFault::Timeout),
+                    Some(Ok(response)) if !is_framed(response.headers()) => return Err(SendFault::Framing),
                     Some(Ok(response)) => {
                         let lease = Lease {
                             backend: Arc::clone(self),
@@ -367,6 +371,17 @@ impl Backend {
             }
         }
     }
+}
+
+/// Whether there is one way to find the body's end. hyper takes any coding for one that ends with the connection, and
+/// reads past a length beside `chunked`, which another reader might believe (RFC 9112, 6.1 and 6.3).
+fn is_framed(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| {
+        codings.next().is_none()
+            && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            && !fields.contains_key(header::CONTENT_LENGTH)
+    })
 }
 
 async fn handshake<S>(stream: S, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>>

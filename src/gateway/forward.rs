@@ -18,10 +18,11 @@ use super::kept;
 use super::lookup::Lookup;
 use super::refusal::Refusal;
 use super::rehearse::Earnest;
+use super::request_id::REQUEST_ID;
 use super::tag::Tags;
 use super::versions::{Condition, Telling};
 use super::view::View;
-use super::{Arrival, REQUEST_ID, Shared, neighbourhood};
+use super::{Arrival, Shared, neighbourhood};
 use crate::call::document::{self, Located};
 use crate::call::{Call, headers};
 use crate::edge::backend::{Backend, Lease, Reply as BackendReply, SendFault};
@@ -416,8 +417,10 @@ impl Exchange {
     }
 
     /// What belonged to the backend's connection goes, its version too: in HTTP/1.0 a cut could not be told from an end.
+    /// So does its reason phrase, which hyper would pass on: a field's value may stand there as well as in a body.
     fn ours(&self, head: &mut response::Parts) {
         head.version = Version::HTTP_11;
+        head.extensions.clear();
         headers::strip_response(&mut head.headers);
         if self.tagless {
             head.headers.remove(header::ETAG);
@@ -481,7 +484,7 @@ impl Exchange {
         let reason = broken_off.unwrap_or(match fault {
             SendFault::Unreachable(_) | SendFault::Busy => Reason::UpstreamUnavailable,
             SendFault::Crowded => Reason::RateLimited,
-            SendFault::Broken(_) => Reason::UpstreamBroken,
+            SendFault::Broken(_) | SendFault::Framing => Reason::UpstreamBroken,
             SendFault::Timeout => Reason::UpstreamTimeout,
         });
         Refusal::because(reason, fault.to_string())

@@ -215,13 +215,16 @@ fn forwarded(policy: &Policy, authority: &Authority) -> Result<Vec<(HeaderName, 
 }
 
 /// A claim as one header value, or one item of a list, that cannot be taken for more than it is (THREATS D20):
-/// whatever is not visible ASCII is percent-encoded, in a list the separators too.
+/// whatever is not visible ASCII is percent-encoded, in a list the separators too. So are blanks at either end: readers
+/// of a header drop those, and ` root` would be `root` to a backend, but another user to the policy and the audit.
 fn encode(text: &str, item: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.trim().bytes() {
+    let last = text.len().saturating_sub(1);
+    for (at, byte) in text.bytes().enumerate() {
         let plain = match byte {
             b'%' => false,
-            b',' | b' ' => !item,
+            b',' => !item,
+            b' ' => !item && at != 0 && at != last,
             other => other.is_ascii_graphic(),
         };
         if plain {
@@ -260,5 +263,23 @@ mod tests {
         assert_eq!(encode("a, finance_admin", true), "a%2C%20finance_admin");
         assert_eq!(encode("Jane Doe", false), "Jane Doe");
         assert_eq!(encode("Zoë 100%", false), "Zo%C3%AB 100%25");
+        assert_eq!(encode("", false), "");
+    }
+
+    #[test]
+    fn two_callers_never_look_alike_to_a_backend() {
+        for (user, told) in [
+            ("root", "root"),
+            (" root", "%20root"),
+            ("root ", "root%20"),
+            ("  root", "%20 root"),
+            (" ", "%20"),
+            ("\u{a0}root", "%C2%A0root"),
+            ("root\u{3000}", "root%E3%80%80"),
+            ("%20root", "%2520root"),
+        ] {
+            assert_eq!(encode(user, false), told, "{user:?}");
+        }
+        assert_eq!(encode(" County_A", true), "%20County_A");
     }
 }

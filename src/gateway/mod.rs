@@ -30,7 +30,6 @@ mod versions;
 mod view;
 
 use arc_swap::ArcSwap;
-use http::header::HeaderName;
 use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -73,7 +72,7 @@ use pace::Standing;
 use pages::preflight;
 use refusal::{Refusal, last_bytes};
 use rehearse::Intent;
-use request_id::RequestIds;
+use request_id::{REQUEST_ID, RequestIds};
 use tag::Tags;
 use versions::{Condition, Telling};
 use view::View;
@@ -381,9 +380,6 @@ impl Shared {
         }
     }
 }
-
-/// Every answer names its request.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 fn refusal_response(refusal: Refusal, id: &HeaderValue) -> Answer {
     refusal.into_response(id.to_str().unwrap_or_default())

@@ -1,9 +1,12 @@
 //! Names of requests: the client's own if it is plain, else one that nobody has used before.
 
 use http::HeaderValue;
-use http::header::HeaderMap;
+use http::header::{HeaderMap, HeaderName};
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Every answer names its request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id that is taken from a client, in bytes.
 const MAX_ID: usize = 128;
@@ -11,7 +14,8 @@ const MAX_ID: usize = 128;
 /// Makes ids on one worker: a random start and a counter.
 #[derive(Debug)]
 pub(super) struct RequestIds {
-    worker: u64,
+    /// The worker's sixteen digits, a hyphen, and room for the counter's.
+    text: [u8; 33],
     next: Cell<u64>,
 }
 
@@ -19,15 +23,17 @@ impl RequestIds {
     pub(super) fn new() -> Self {
         // The standard library's hash keys are the process's own randomness; an id need not be secret, only its own.
         let random = || RandomState::new().build_hasher().finish();
+        let mut text = [b'-'; 33];
+        digits(random(), text.get_mut(..16).unwrap_or_default());
         Self {
-            worker: random(),
+            text,
             next: Cell::new(random() & 0xffff_ffff),
         }
     }
 
     /// The client's id, or a fresh one.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
-        let mut given = headers.get_all("x-request-id").iter();
+        let mut given = headers.get_all(REQUEST_ID).iter();
         match (given.next(), given.next()) {
             (Some(id), None) if is_plain(id.as_bytes()) => id.clone(),
             _ => self.fresh(),
@@ -38,10 +44,8 @@ impl RequestIds {
     pub(super) fn fresh(&self) -> HeaderValue {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        let mut text = [b'-'; 33];
-        let (worker, rest) = text.split_at_mut(16);
-        digits(self.worker, worker);
-        digits(number, rest.get_mut(1..).unwrap_or_default());
+        let mut text = self.text;
+        digits(number, text.get_mut(17..).unwrap_or_default());
         HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
     }
 }

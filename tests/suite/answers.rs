@@ -378,3 +378,84 @@ fn a_body_that_breaks_is_refused_while_it_can_be_and_then_cut() {
         }
     }
 }
+
+#[test]
+fn the_reason_phrase_is_no_way_round_the_mask() {
+    let rows = [
+        ("200 CANARY-7f3a", "200 OK"),
+        ("404 No customer CANARY-7f3a", "404 Not Found"),
+        ("500 CANARY-7f3a\u{e9}", "500 Internal Server Error"),
+        ("200", "200 OK"),
+    ];
+    let backend = Backend::script(move |request, stream| {
+        let at: usize = request.target.rsplit('/').next().unwrap().parse().unwrap();
+        stream.write_all(with(rows[at].0, JSON, SECRETS).as_bytes()).is_ok()
+    });
+    let gateway = Setup::new(&backend).start();
+    for (at, (_, told)) in rows.iter().enumerate() {
+        for (role, body) in [("clerk", MASKED), ("caseworker", SECRETS)] {
+            let text = wire(&gateway, "GET", &at.to_string(), role, "");
+            let (head, got) = text.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {told}\r\n")),
+                "{told} {role}: {head}"
+            );
+            assert!(!head.contains("CANARY"), "{told} {role}: {head}");
+            assert_eq!(got, body, "{told} {role}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_two_readers_would_end_in_two_places_is_refused() {
+    let length = SECRETS.len();
+    let chunks = format!("{length:x}\r\n{SECRETS}\r\n0\r\n\r\n");
+    let rows = [
+        ("Transfer-Encoding: gzip\r\n".to_owned(), SECRETS),
+        ("Transfer-Encoding: xchunked\r\n".to_owned(), SECRETS),
+        ("Transfer-Encoding: identity\r\n".to_owned(), SECRETS),
+        ("Transfer-Encoding: gzip, chunked\r\n".to_owned(), &*chunks),
+        (
+            format!("Transfer-Encoding: identity\r\nContent-Length: {length}\r\n"),
+            SECRETS,
+        ),
+        (
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+            &*chunks,
+        ),
+        (
+            "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            &*chunks,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            &*chunks,
+        ),
+    ];
+    let sent = rows
+        .clone()
+        .map(|(fields, body)| format!("HTTP/1.1 200 OK\r\n{JSON}{fields}\r\n{body}"));
+    let backend = Backend::script(move |request, stream| {
+        let at: usize = request.target.rsplit('/').next().unwrap().parse().unwrap();
+        let _ = stream.write_all(sent[at].as_bytes());
+        false
+    });
+    let gateway = Setup::new(&backend).start();
+    for (at, (fields, _)) in rows.iter().enumerate() {
+        for role in ["clerk", "caseworker"] {
+            let answer = gateway.get(&format!("/api/accounts/{at}"), &[role]);
+            assert_eq!(
+                (answer.status, answer.error().as_str()),
+                (502, "upstream_broken"),
+                "{role} {fields}"
+            );
+            assert!(!format!("{answer:?}").contains(CANARY), "{role} {fields}: {answer:?}");
+        }
+    }
+    // The one coding that there is, in any case, is taken.
+    let backend = Backend::bytes(format!(
+        "HTTP/1.1 200 OK\r\n{JSON}Transfer-Encoding: Chunked\r\n\r\n{chunks}"
+    ));
+    let gateway = Setup::new(&backend).start();
+    assert_eq!(gateway.get("/api/accounts/1", &["clerk"]).text(), MASKED);
+}

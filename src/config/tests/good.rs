@@ -439,7 +439,7 @@ fn a_folder_is_one_policy() {
         "allow_from: [10.0.0.0/8]\nversion: \"1\"\nmodules: []\n",
     );
     insta::assert_snapshot!(said(&policy_at(&p).unwrap_err()), @r"
-    z.yml: warning: is not read
+    z.yml:1:1: warning: is not read
       hint: files of a policy end in `.yaml`
     zz.yaml:3:3: error: `b` is given twice
       hint: it stands at more.yaml:2:3 already

@@ -26,7 +26,7 @@ fn a_file_has_a_largest_size() {
     assert_eq!(errors(policy(&padded(MAX_FILE_BYTES))), "");
     assert_eq!(
         errors(policy(&padded(MAX_FILE_BYTES + 1))),
-        "p.yaml: error: is larger than 1 MiB\n"
+        "p.yaml:1:1: error: is larger than 1 MiB\n"
     );
 }
 
@@ -40,7 +40,7 @@ fn a_folder_has_a_largest_size() {
     }
     assert_eq!(errors(policy_at(&p)), "");
     write(&p, "z.yaml", "version: 1\n");
-    assert_eq!(errors(policy_at(&p)), "p: error: is larger than 16 MiB in all\n");
+    assert_eq!(errors(policy_at(&p)), "p:1:1: error: is larger than 16 MiB in all\n");
 }
 
 #[test]
@@ -52,7 +52,10 @@ fn a_folder_has_a_largest_number_of_files() {
     }
     assert_eq!(errors(policy_at(&p)), "");
     write(&p, "z.yaml", "version: 1\n");
-    assert_eq!(errors(policy_at(&p)), "p: error: has more than 256 `*.yaml` files\n");
+    assert_eq!(
+        errors(policy_at(&p)),
+        "p:1:1: error: has more than 256 `*.yaml` files\n"
+    );
 }
 
 #[test]
@@ -102,14 +105,14 @@ fn what_is_no_regular_file_is_refused() {
     for path in ["/dev/zero", "/dev/null"] {
         assert_eq!(
             render(&policy_at(Path::new(path)).unwrap_err()),
-            format!("{path}: error: is not a regular file\n")
+            format!("{path}:1:1: error: is not a regular file\n")
         );
     }
     let folder = folder();
     let p = folder.path().join("p");
-    assert_eq!(errors(policy_at(&p)), "p: error: is not there\n");
+    assert_eq!(errors(policy_at(&p)), "p:1:1: error: is not there\n");
     fs::create_dir(&p).unwrap();
-    assert_eq!(errors(policy_at(&p)), "p: error: has no `*.yaml` file\n");
+    assert_eq!(errors(policy_at(&p)), "p:1:1: error: has no `*.yaml` file\n");
     fs::create_dir(p.join("a.yaml")).unwrap();
     std::os::unix::fs::symlink("/dev/zero", p.join("b.yaml")).unwrap();
     std::os::unix::fs::symlink("nowhere", p.join("c.yaml")).unwrap();
@@ -120,12 +123,12 @@ fn what_is_no_regular_file_is_refused() {
     let said = errors(policy_at(&p));
     drop(socket);
     let expected = [
-        "a.yaml: error: is a folder, not a file",
-        "b.yaml: error: is not a regular file",
-        "c.yaml: error: is not there",
-        "d.yaml: error: cannot be read: ",
-        "e.yaml: error: is not a regular file",
-        "f.yaml: error: is not a regular file",
+        "a.yaml:1:1: error: is a folder, not a file",
+        "b.yaml:1:1: error: is not a regular file",
+        "c.yaml:1:1: error: is not there",
+        "d.yaml:1:1: error: cannot be read: ",
+        "e.yaml:1:1: error: is not a regular file",
+        "f.yaml:1:1: error: is not a regular file",
     ];
     assert_eq!(said.lines().count(), expected.len(), "{said}");
     for (line, expected) in said.lines().zip(expected) {

@@ -157,7 +157,11 @@ impl Cors {
         size <= MAX_ASKED
             && asked.iter().all(|value| {
                 let text = value.to_str();
-                text.is_ok_and(|text| text.split(',').all(|name| allows(name.trim_matches([' ', '\t']))))
+                // An empty element asks for nothing, and is no fault (RFC 9110, 5.6.1.2).
+                text.is_ok_and(|text| {
+                    let mut names = text.split(',').map(|name| name.trim_matches([' ', '\t']));
+                    names.all(|name| name.is_empty() || allows(name))
+                })
             })
     }
 
