@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use super::failing::Failing;
-use super::tests::{KEEP, NOW, fingerprint, granted, key, wait};
+use super::failing::{Bytes, Failing};
+use super::tests::{KEEP, NOW, duplicate, fingerprint, granted, key, refused, started, wait};
 use super::*;
 
-/// How many payments are finished; one more is unknown.
+/// How many payments are finished; one more is unknown. More than the daybook takes at a time.
 const DONE: usize = 40;
 
 /// Bytes of the database's header, each of which is damaged.
@@ -15,36 +15,35 @@ const HEADER: usize = 320;
 /// The byte of the header that says which of two roots is in force, and in its lowest bit, which.
 const ROOT_IN_FORCE: usize = 9;
 
-/// The file of a store as a clean end leaves it, and as a crash does.
-fn images() -> [(&'static str, Vec<u8>); 2] {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join(embedded::FILE);
-    let store = Store::open(folder.path()).unwrap();
+/// Bytes at the beginning of a group in the daybook, each of which is damaged: its head and a part of the first entry.
+const HEAD: usize = 120;
+
+/// What the files are.
+const NAMES: [&str; 3] = ["tree", "daybook 0", "daybook 1"];
+
+/// The files of a store as a clean end leaves them, and as a crash does.
+fn images() -> [(&'static str, Bytes); 2] {
+    let disk = Failing::default();
+    let store = started(disk.open(), Queue::default());
     wait(granted(&store, DONE, NOW).unknown(NOW)).unwrap();
     let held: Vec<_> = (0..DONE).map(|of| granted(&store, of, NOW)).collect();
     for (of, reservation) in held.into_iter().enumerate() {
         wait(reservation.complete(201, Some(id(of)), NOW)).unwrap();
     }
-    let crashed = fs::read(&file).unwrap();
+    let crashed = disk.bytes();
     drop(store);
-    [("closed", fs::read(&file).unwrap()), ("crashed", crashed)]
+    [("closed", disk.bytes()), ("crashed", crashed)]
 }
 
 fn id(of: usize) -> Box<str> {
     format!("t{of}").into()
 }
 
-/// Takes a disk that needs none for a file, as [`Embedded::open`] does.
-fn open(disk: &Failing) -> Result<Embedded, StoreFault> {
-    let disk = disk.clone();
-    Embedded::verify(file::verified(|builder| builder.create_with_backend(disk))?, None)
-}
-
-/// How many payments would be run again, or be told of wrongly; none when the file is refused.
-fn forgotten(bytes: &[u8]) -> Option<usize> {
-    let disk = Failing::with(bytes.to_vec());
+/// How many payments would be run again, or be told of wrongly; none when the files are refused.
+fn forgotten(bytes: &Bytes) -> Option<usize> {
+    let disk = Failing::with(bytes.clone());
     // Whoever tries again after a refusal fares no better.
-    let mut engine = match open(&disk).or_else(|_| open(&disk)) {
+    let mut engine = match disk.try_open().or_else(|_| disk.try_open()) {
         Ok(engine) => engine,
         Err(StoreFault::Corrupt(_) | StoreFault::Io(_)) => return None,
         Err(fault) => panic!("{fault:?}"),
@@ -66,34 +65,45 @@ fn forgotten(bytes: &[u8]) -> Option<usize> {
     Some(wrong.count())
 }
 
-fn check(what: &str, bytes: &[u8]) -> bool {
-    let forgotten = forgotten(bytes);
+/// Opens the files with one of them damaged; whether they were taken, which is right only with everything in them.
+fn check(what: &str, bytes: &Bytes, file: usize, damage: impl FnOnce(&mut Vec<u8>)) -> bool {
+    let mut damaged = bytes.clone();
+    damage(&mut damaged[file]);
+    let forgotten = forgotten(&damaged);
     assert!(matches!(forgotten, None | Some(0)), "{what}: {forgotten:?} forgotten");
     forgotten.is_some()
 }
 
-/// The one bit that no checksum covers: after a crash, the root that is not in force can be a commit that was not
-/// finished as well as one that was acknowledged. It takes a crash and this very bit.
-fn is_beyond_detection(image: &str, at: usize, bit: usize) -> bool {
-    image == "crashed" && at == ROOT_IN_FORCE && bit == 0
+/// The bits that are flipped: all that matter most, and some of every part that is used.
+fn bits(file: usize, bytes: &[u8]) -> Vec<(usize, usize)> {
+    let used = (0..bytes.len()).filter(|at| bytes[*at] != 0).step_by(101);
+    let some = |at| (at, at % 8);
+    if file == 0 {
+        let root = (0..8).map(|bit| (ROOT_IN_FORCE, bit));
+        return (0..HEADER).chain(used).map(some).chain(root).collect();
+    }
+    let heads = (0..bytes.len()).step_by(daybook::BLOCK);
+    let heads = heads.flat_map(|block| (block..block + HEAD).step_by(3));
+    heads.chain(used).map(some).collect()
 }
 
 #[test]
 fn a_flipped_bit_loses_nothing() {
     for (image, bytes) in images() {
-        assert!(check(image, &bytes), "an undamaged file opens");
-        let used = (HEADER..bytes.len()).filter(|at| bytes[*at] != 0).step_by(101);
-        let bits = (0..HEADER).chain(used).map(|at| (at, at % 8));
-        let mut refused = 0;
-        for (at, bit) in bits.chain((0..8).map(|bit| (ROOT_IN_FORCE, bit))) {
-            if is_beyond_detection(image, at, bit) {
-                continue;
+        assert_eq!(forgotten(&bytes), Some(0), "undamaged files open");
+        for (file, name) in NAMES.iter().enumerate() {
+            let mut refused = 0;
+            for (at, bit) in bits(file, &bytes[file]) {
+                let what = format!("{image}, {name}, byte {at}, bit {bit}");
+                refused += usize::from(!check(&what, &bytes, file, |damaged| damaged[at] ^= 1 << bit));
             }
-            let mut damaged = bytes.clone();
-            damaged[at] ^= 1 << bit;
-            refused += usize::from(!check(&format!("{image}, byte {at}, bit {bit}"), &damaged));
+            // After a clean end nothing in the daybook matters.
+            assert_eq!(
+                refused > 0,
+                file == 0 || image == "crashed",
+                "{image}, {name}: {refused}"
+            );
         }
-        assert!(refused > 0, "nothing that matters was damaged");
     }
 }
 
@@ -101,10 +111,12 @@ fn a_flipped_bit_loses_nothing() {
 fn a_lost_sector_loses_nothing() {
     const SECTOR: usize = 512;
     for (image, bytes) in images() {
-        for at in (0..bytes.len()).step_by(SECTOR) {
-            let mut damaged = bytes.clone();
-            damaged[at..at + SECTOR].fill(0);
-            check(&format!("{image}, sector at {at}"), &damaged);
+        for (file, name) in NAMES.iter().enumerate() {
+            for at in (0..bytes[file].len()).step_by(SECTOR) {
+                check(&format!("{image}, {name}, sector at {at}"), &bytes, file, |damaged| {
+                    damaged[at..at + SECTOR].fill(0);
+                });
+            }
         }
     }
 }
@@ -113,11 +125,13 @@ fn a_lost_sector_loses_nothing() {
 fn a_file_of_another_length_loses_nothing() {
     const PAGE: usize = 4096;
     for (image, bytes) in images() {
-        for pages in 0..=bytes.len() / PAGE + 1 {
-            for length in [pages * PAGE, pages * PAGE + 1, pages * PAGE + PAGE / 2] {
-                let mut damaged = bytes.clone();
-                damaged.resize(length, 0xa5);
-                check(&format!("{image}, {length} bytes"), &damaged);
+        for (file, name) in NAMES.iter().enumerate() {
+            for pages in 0..=bytes[file].len() / PAGE + 1 {
+                for length in [pages * PAGE, pages * PAGE + 1, pages * PAGE + PAGE / 2] {
+                    check(&format!("{image}, {name}, {length} bytes"), &bytes, file, |damaged| {
+                        damaged.resize(length, 0xa5);
+                    });
+                }
             }
         }
     }
@@ -125,7 +139,7 @@ fn a_file_of_another_length_loses_nothing() {
 
 #[test]
 fn a_file_that_is_no_store_is_refused_and_left_alone() {
-    let [(_, bytes), _] = images();
+    let [(_, [bytes, ..]), _] = images();
     for wrong in [&b""[..], b"x", &[0; 8192], &bytes[..4096], &bytes[4096..]] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(embedded::FILE);
@@ -153,4 +167,29 @@ fn a_creation_that_broke_off_starts_anew() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("keys.redb.new"), b"half").unwrap();
     assert!(Store::open(folder.path()).is_ok());
+}
+
+#[test]
+fn what_an_orderly_end_leaves_is_whole_by_itself_and_what_a_crash_leaves_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let moved = |files: &[&str]| {
+        let other = tempfile::tempdir().unwrap();
+        for file in files {
+            fs::copy(folder.path().join(file), other.path().join(file)).unwrap();
+        }
+        other
+    };
+    let store = Store::open(folder.path()).unwrap();
+    wait(granted(&store, 1, NOW).complete(201, Some("t1".into()), NOW)).unwrap();
+    let [one, two] = daybook::FILES;
+    for files in [&[embedded::FILE][..], &[embedded::FILE, one], &[embedded::FILE, two]] {
+        let fault = Store::open(moved(files).path()).unwrap_err();
+        assert!(matches!(fault, StoreFault::Corrupt(_)), "{files:?}: {fault:?}");
+    }
+    drop(store);
+    let alone = moved(&[embedded::FILE]);
+    // Whatever lies beside it is older.
+    fs::write(alone.path().join(one), "another's").unwrap();
+    let store = Store::open(alone.path()).unwrap();
+    assert_eq!(refused(&store, 1, NOW), duplicate("t1", NOW));
 }

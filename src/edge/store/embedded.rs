@@ -1,36 +1,47 @@
-//! The embedded store: one file, one writer, three tables.
+//! The embedded store: a tree of records, a daybook before it, one writer.
 //!
-//! `open` has what runs and what is unknown, `records` what is finished, and `deadlines` the keys of the latter by the time
-//! from which they may be swept; so neither sweeping nor listing scans. `facts` has the format and the latest time seen.
+//! A commit goes to the end of the daybook ([`super::daybook`]) and to memory ([`super::layer`]); from time to time all that
+//! is carried to the tree ([`super::carry`]). The tree is one file of four tables. `open` has what runs and what is unknown,
+//! `records` what is finished, and `deadlines` the keys of the latter by the time from which they may be swept; so neither
+//! sweeping nor listing scans. `facts` has the format, the latest time seen, and up to where the daybook is carried.
 //!
-//! Keys are hashes, so each finished one is written somewhere else in a large table. The open ones are few and lie together:
-//! a reservation costs the disk a page or two, however many keys there are.
+//! Keys are hashes, so each finished one is written somewhere else in a large tree. With the daybook a commit costs the
+//! same however many keys there are; without it, one of 64 keys rewrites 64 leaves and the paths to them, and everybody
+//! waits for that. Most keys end before they are carried, so that the tree never hears that they ran.
 //!
-//! Commits are in two phases: a root is written and synced before it becomes the one in force. With one phase a damaged
-//! page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with the
-//! payment that it acknowledged; with two it is a fault.
+//! The tree is committed in two phases: a root is written and synced before it becomes the one in force. With one phase a
+//! damaged page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with
+//! the payments that it acknowledged; with two it is a fault.
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
-use std::fs::File;
+use redb::{Database, ReadableDatabase};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
 use super::StoreFault;
-use super::file::{self, DEADLINES, FACTS, LATEST, OPEN, RECORDS};
-use super::leases::{Grip, LockName, Step};
-use super::listing::{self, Filter, Page};
+use super::carry::{self, Carrier, Note};
+use super::daybook::{Daybook, Folder, Group, MAX_GROUP, Shelf};
+use super::file;
+use super::layer::{Layers, View, Word};
+use super::listing;
 use super::snapshot::Snapshot;
-use crate::ledger::{
-    Change, Fingerprint, Latest, Owner, Record, RecordKey, Reserved, Ruling, State, Verdict, judge, rule,
-};
+use crate::ledger::{Change, Latest, Record, RecordKey, Reserved, State, Verdict, judge, rule};
 
 pub(super) use super::file::FILE;
+pub(super) use super::request::{Answer, Batch, Request, Settlement};
 
 /// Most requests in one commit.
 pub const MAX_BATCH: usize = 256;
 
-/// Most expired records that one commit sweeps: more than it can add, so that the store cannot only grow.
+/// Most expired records that are swept at a time, or twice as many as are carried to the tree then: more than come, so that
+/// the store cannot only grow.
 pub const MAX_SWEEP: usize = 2 * MAX_BATCH;
+
+/// After how long at most a commit is carried to the tree, and what has expired is swept with it, while requests come
+/// all the time.
+const CARRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Most records of one page of a listing.
 pub const MAX_LISTED: usize = 256;
@@ -45,152 +56,29 @@ pub const MAX_SCANNED_BYTES: usize = 4 << 20;
 pub const MAX_ANSWER_BYTES: u64 = 4 << 30;
 
 /// Most keys on disk, about 6 GB without answers; one more is [`StoreFault::Full`].
-pub const MAX_KEYS: u64 = 10_000_000;
+pub const MAX_KEYS: u64 = 12_000_000;
 
-/// What the writer is asked.
-#[derive(Debug)]
-pub(super) enum Request {
-    Reserve {
-        key: RecordKey,
-        owner: Option<Arc<Owner>>,
-        fingerprint: Fingerprint,
-        keep: Duration,
-        now: u64,
-    },
-    Settle {
-        reserved: Reserved,
-        settlement: Settlement,
-    },
-    Show {
-        key: RecordKey,
-    },
-    List {
-        filter: Filter,
-        after: Option<RecordKey>,
-        now: u64,
-    },
-    Rule {
-        key: RecordKey,
-        /// What the operator was shown: the word is about that and nothing else.
-        seen: Record,
-        ruling: Ruling,
-        now: u64,
-    },
-    /// About a lock that gateways share.
-    Lock {
-        name: LockName,
-        step: Step,
-    },
-    Snapshot,
-}
-
-/// What became of a reservation.
-#[derive(Clone, Debug)]
-pub(super) enum Settlement {
-    Complete {
-        status: u16,
-        transaction_id: Option<Box<str>>,
-        answer: Option<Arc<[u8]>>,
-        now: u64,
-    },
-    Release,
-    Unknown {
-        now: Option<u64>,
-    },
-}
-
-/// What the writer answers, once it is on disk.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Reserved(Reserved),
-    Refused(Verdict),
-    Full,
-    Settled,
-    /// An operator settled it first.
-    Overtaken,
-    Shown(Option<Record>),
-    Listed(Page),
-    Ruled(bool),
-    Locked(Grip),
-    /// Another turn has the lock.
-    Taken,
-    /// Whether the lock is still this turn's.
-    Extended(bool),
-    Snapshot(Snapshot),
-}
-
-/// A batch that is on disk, or needed not be.
-pub(super) struct Batch {
-    pub(super) answers: Vec<Answer>,
-    pub(super) committed: bool,
-}
-
-impl Request {
-    /// Whether it gives up what was held, which is written however long that takes.
-    pub(super) const fn is_settlement(&self) -> bool {
-        matches!(
-            self,
-            Self::Settle { .. }
-                | Self::Lock {
-                    step: Step::Release(_),
-                    ..
-                }
-        )
-    }
-
-    /// The key that is no longer in progress once this is done.
-    pub(super) const fn settles(&self) -> Option<RecordKey> {
-        match self {
-            Self::Settle { reserved, .. } => Some(*reserved.key()),
-            _ => None,
-        }
-    }
-
-    /// What takes it back if it may have been carried out and its answer was lost; none if that is left to others.
-    pub(super) const fn taken_back(&self, turn: u64) -> Option<Self> {
-        match self {
-            Self::Lock {
-                name,
-                step: Step::Take(_),
-            } => Some(Self::Lock {
-                name: *name,
-                step: Step::Release(turn),
-            }),
-            _ => None,
-        }
-    }
-
-    /// The key, or the lock, that it is about, if it is about one.
-    pub(super) const fn key(&self) -> Option<RecordKey> {
-        match self {
-            Self::Reserve { key, .. } | Self::Show { key } | Self::Rule { key, .. } => Some(*key),
-            Self::Settle { reserved, .. } => Some(*reserved.key()),
-            Self::Lock { name, .. } => Some(RecordKey::from_bytes(*name)),
-            Self::List { .. } | Self::Snapshot => None,
-        }
-    }
-
-    const fn now(&self) -> Option<u64> {
-        match self {
-            Self::Reserve { now, .. }
-            | Self::Rule { now, .. }
-            | Self::Settle {
-                settlement: Settlement::Complete { now, .. },
-                ..
-            } => Some(*now),
-            Self::Settle {
-                settlement: Settlement::Unknown { now },
-                ..
-            } => *now,
-            Self::Settle { .. } | Self::Show { .. } | Self::List { .. } | Self::Lock { .. } | Self::Snapshot => None,
-        }
-    }
-}
-
-/// The open file.
+/// The open store.
 pub(super) struct Embedded {
-    database: Database,
+    /// Let go of before the database.
+    layers: Layers,
+    database: Arc<Database>,
+    /// What carries a part of the daybook to the tree.
+    carrier: Option<Carrier>,
+    /// The file of the daybook that is written.
+    daybook: Daybook,
+    /// The other, which is carried, or of which everything is.
+    spare: Daybook,
+    id: u64,
+    /// The changes of the commit in the making.
+    group: Group,
+    /// The number of the last commit.
+    sequence: u64,
+    /// Since when something waits to be carried.
+    since: Option<Instant>,
     latest: Latest,
+    /// The earliest time that anybody told in the last batch: nothing is swept that one of them still has to see.
+    now: Option<u64>,
     keys: u64,
     unknown: u64,
     answer_bytes: u64,
@@ -198,15 +86,17 @@ pub(super) struct Embedded {
     /// Opened again in the life of the program, so that reservations from before are about.
     resumed: bool,
     max_answer_bytes: u64,
+    /// Whether to wait for the carrier, for tests that count every step of the disk.
+    is_patient: bool,
     /// Held as long as the database; absent when there is no folder.
-    _lock: Option<File>,
+    _lock: Option<file::Held>,
 }
 
 impl Embedded {
-    /// Opens the file in `folder`, or makes it.
+    /// Opens the files in `folder`, or makes them.
     pub(super) fn open(folder: &std::path::Path) -> Result<Self, StoreFault> {
         let (database, lock) = file::open(folder)?;
-        Self::verify(database, Some(lock))
+        Self::verify(database, &Folder(folder.to_owned()), Some(lock))
     }
 
     /// Opens it again in the same life, once there is room on the disk: a database that could not be written must not be used
@@ -216,23 +106,33 @@ impl Embedded {
         Self::open(folder).map(Self::resumed)
     }
 
-    /// Takes a database in, after a look at every record.
-    pub(super) fn verify(database: Database, lock: Option<File>) -> Result<Self, StoreFault> {
-        let file::Adopted {
-            latest,
-            keys,
-            unknown,
-            answer_bytes,
-        } = file::adopt(&database)?;
+    /// Takes a database and its daybook in, after a look at every record.
+    pub(super) fn verify(database: Database, shelf: &dyn Shelf, lock: Option<file::Held>) -> Result<Self, StoreFault> {
+        let adopted = file::adopt(&database, shelf)?;
+        let [daybook, spare] = adopted.daybooks;
         Ok(Self {
-            database,
-            latest,
-            keys,
-            unknown,
-            answer_bytes,
+            layers: Layers {
+                newest: BTreeMap::new(),
+                carried: Arc::default(),
+                view: View::of(&database)?,
+            },
+            database: Arc::new(database),
+            carrier: None,
+            daybook,
+            spare,
+            id: adopted.id,
+            group: Group::new(),
+            sequence: adopted.sequence,
+            since: None,
+            latest: adopted.latest,
+            now: None,
+            keys: adopted.keys,
+            unknown: adopted.unknown,
+            answer_bytes: adopted.answer_bytes,
             max_keys: MAX_KEYS,
             resumed: false,
             max_answer_bytes: MAX_ANSWER_BYTES,
+            is_patient: false,
             _lock: lock,
         })
     }
@@ -255,7 +155,13 @@ impl Embedded {
         self
     }
 
-    /// How many keys stand on disk.
+    #[cfg(test)]
+    pub(super) const fn patient(mut self) -> Self {
+        self.is_patient = true;
+        self
+    }
+
+    /// How many keys there are.
     pub(super) const fn keys(&self) -> u64 {
         self.keys
     }
@@ -265,69 +171,59 @@ impl Embedded {
         self.unknown
     }
 
-    /// Does everything that is asked, in one commit. An error means that nothing is acknowledged, whatever is on disk.
+    /// Does everything that is asked, in as few commits as its size allows. An error means that nothing is acknowledged,
+    /// whatever is on disk, and that the store must be opened again.
     pub(super) fn run(&mut self, requests: &[Request]) -> Result<Batch, StoreFault> {
-        let write = file::begin(&self.database)?;
-        let mut work = Work::begin(&write, self)?;
-        // The earliest time that anybody tells: nothing is swept that one of them still has to see.
-        let now = requests.iter().filter_map(Request::now).min();
+        self.now = requests.iter().filter_map(Request::now).min().or(self.now);
+        self.take_note(false)?;
+        self.find_place(requests)?;
+        let before = self.sequence;
         let mut answers = Vec::with_capacity(requests.len());
-        for request in requests {
-            answers.push(work.answer(request)?);
+        let mut rest = requests;
+        while let Some((part, later)) = rest
+            .split_at_checked(in_one_commit(rest))
+            .filter(|(part, _)| !part.is_empty())
+        {
+            self.make_room(part.iter().map(Request::bytes).sum())?;
+            for request in part {
+                answers.push(self.answer(request)?);
+            }
+            self.commit()?;
+            rest = later;
         }
-        let committed = work.changed;
-        if committed {
-            work.sweep(now)?;
-            work.remember_latest(self.latest)?;
-        }
-        let (latest, keys, unknown) = (work.latest, work.keys()?, work.unknown);
-        let answer_bytes = work.answer_bytes;
-        drop(work);
-        if committed {
-            write.commit()?;
-        } else {
-            write.abort()?;
-        }
-        (self.latest, self.keys, self.unknown) = (latest, keys, unknown);
-        self.answer_bytes = answer_bytes;
+        let committed = self.sequence > before;
         Ok(Batch { answers, committed })
     }
-}
 
-/// The tables of one transaction.
-struct Work<'t> {
-    database: &'t Database,
-    records: Table<'t, &'static [u8; 32], &'static [u8]>,
-    open: Table<'t, &'static [u8; 32], &'static [u8]>,
-    deadlines: Table<'t, &'static [u8; 40], ()>,
-    facts: Table<'t, &'static str, u64>,
-    latest: Latest,
-    unknown: u64,
-    answer_bytes: u64,
-    max_keys: u64,
-    resumed: bool,
-    max_answer_bytes: u64,
-    changed: bool,
-}
-
-impl<'t> Work<'t> {
-    fn begin(write: &'t WriteTransaction, engine: &'t Embedded) -> Result<Self, StoreFault> {
-        Ok(Self {
-            database: &engine.database,
-            records: write.open_table(RECORDS)?,
-            open: write.open_table(OPEN)?,
-            deadlines: write.open_table(DEADLINES)?,
-            facts: write.open_table(FACTS)?,
-            latest: engine.latest,
-            unknown: engine.unknown,
-            answer_bytes: engine.answer_bytes,
-            max_keys: engine.max_keys,
-            resumed: engine.resumed,
-            max_answer_bytes: engine.max_answer_bytes,
-            changed: false,
-        })
+    /// Puts the changes on disk, if there are any.
+    fn commit(&mut self) -> Result<(), StoreFault> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::replace(&mut self.group, Group::new());
+        self.sequence += 1;
+        self.daybook.append(group, self.sequence, self.latest)?;
+        self.since.get_or_insert_with(Instant::now);
+        Ok(())
     }
+}
 
+/// How many of the requests share the next commit. A copy of the store is made of what was committed before it.
+fn in_one_commit(requests: &[Request]) -> usize {
+    let mut bytes = 0;
+    for (at, request) in requests.iter().enumerate() {
+        bytes += request.bytes();
+        match request {
+            Request::Snapshot => return at.max(1),
+            _ if at > 0 && bytes > MAX_GROUP => return at,
+            _ => {}
+        }
+    }
+    requests.len()
+}
+
+/// What is asked, one thing at a time.
+impl Embedded {
     fn answer(&mut self, request: &Request) -> Result<Answer, StoreFault> {
         if let Some(now) = request.now() {
             self.latest = self.latest.seen(now);
@@ -341,22 +237,25 @@ impl<'t> Work<'t> {
                 now,
             } => self.reserve(*key, Record::running(*fingerprint, owner.clone(), *now, *keep), *now),
             Request::Settle { reserved, settlement } => self.settle(reserved, settlement.clone()),
-            Request::Show { key } => Ok(Answer::Shown(self.read(key)?)),
+            Request::Show { key } => Ok(Answer::Shown(self.layers.read(key)?)),
             Request::List { filter, after, now } => {
-                listing::page(&self.open, &self.records, filter, *after, *now).map(Answer::Listed)
+                listing::page(&self.layers, filter, *after, *now).map(Answer::Listed)
             }
             // Nobody shares this store, so nobody asks.
             Request::Lock { .. } => Ok(Answer::Taken),
-            Request::Snapshot => Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?))),
+            Request::Snapshot => {
+                self.carry_all()?;
+                Ok(Answer::Snapshot(Snapshot::new(self.database.begin_read()?)))
+            }
             Request::Rule { key, seen, ruling, now } => {
-                let existing = self.read(key)?;
+                let existing = self.layers.read(key)?;
                 let ruled = existing
                     .as_ref()
                     .filter(|record| *record == seen)
                     .and_then(|record| rule(record, ruling.clone(), *now, self.latest));
                 let done = ruled.is_some();
                 if let Some(change) = ruled {
-                    self.apply(key, existing.as_ref(), change)?;
+                    self.apply(*key, existing.as_ref(), change);
                 }
                 Ok(Answer::Ruled(done))
             }
@@ -364,15 +263,15 @@ impl<'t> Work<'t> {
     }
 
     fn reserve(&mut self, key: RecordKey, record: Record, now: u64) -> Result<Answer, StoreFault> {
-        let existing = self.read(&key)?;
+        let existing = self.layers.read(&key)?;
         let verdict = judge(existing.as_ref(), &record.fingerprint, now);
         if verdict != Verdict::Proceed {
             return Ok(Answer::Refused(verdict));
         }
-        if existing.is_none() && self.keys()? >= self.max_keys {
+        if existing.is_none() && self.keys >= self.max_keys {
             return Ok(Answer::Full);
         }
-        self.apply(&key, existing.as_ref(), Change::Write(record.clone()))?;
+        self.apply(key, existing.as_ref(), Change::Write(record.clone()));
         // The proof is made here and handed out by the writer after the commit.
         Reserved::on_disk(key, record).map_or_else(|| Err(damaged(&key)), |reserved| Ok(Answer::Reserved(reserved)))
     }
@@ -380,7 +279,7 @@ impl<'t> Work<'t> {
     /// Leaves the proof with its owner: should the commit fail, it is needed again.
     fn settle(&mut self, reserved: &Reserved, settlement: Settlement) -> Result<Answer, StoreFault> {
         let key = *reserved.key();
-        let existing = self.read(&key)?;
+        let existing = self.layers.read(&key)?;
         if !reserved.stands(existing.as_ref()) {
             // Only between two lives of the store can anybody else have touched it.
             return if self.resumed {
@@ -403,7 +302,7 @@ impl<'t> Work<'t> {
             Settlement::Release => reserved.release(),
             Settlement::Unknown { now } => reserved.unknown(now),
         };
-        self.apply(&key, existing.as_ref(), change)?;
+        self.apply(key, existing.as_ref(), change);
         Ok(Answer::Settled)
     }
 
@@ -411,72 +310,160 @@ impl<'t> Work<'t> {
         self.answer_bytes.saturating_add(answer.len() as u64) <= self.max_answer_bytes
     }
 
-    /// Removes what has expired, oldest first.
-    fn sweep(&mut self, now: Option<u64>) -> Result<(), StoreFault> {
-        let Some(now) = now else { return Ok(()) };
-        let end = file::deadline(now.saturating_add(1), &[0; 32]);
+    fn apply(&mut self, key: RecordKey, existing: Option<&Record>, change: Change) {
+        if let Some(existing) = existing {
+            self.keys = self.keys.saturating_sub(1);
+            self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
+            self.answer_bytes = self.answer_bytes.saturating_sub(existing.answer_bytes() as u64);
+        }
+        let word = match change {
+            Change::Write(record) => {
+                self.keys += 1;
+                self.unknown += u64::from(is_unknown(&record));
+                self.answer_bytes += record.answer_bytes() as u64;
+                self.group.push(&key, Some(&record));
+                Word::Is(record)
+            }
+            Change::Forget => {
+                self.group.push(&key, None);
+                Word::Gone
+            }
+        };
+        self.layers.newest.insert(key, word);
+    }
+}
+
+/// Carrying the daybook to the tree.
+impl Embedded {
+    /// What is done when nobody has asked for anything for a while: the tree gets what it has not.
+    pub(super) fn idle(&mut self) -> Result<(), StoreFault> {
+        self.take_note(false)?;
+        if self.carrier.is_none() && self.since.is_some() {
+            self.carry()?;
+        }
+        Ok(())
+    }
+
+    /// Leaves everything in the tree, which needs no daybook then, and closes it.
+    pub(super) fn close(mut self) -> Result<(), StoreFault> {
+        self.take_note(true)?;
+        self.sweep()?;
+        let note = Note {
+            id: None,
+            ..self.note()
+        };
+        carry::carry(&self.database, &self.layers.newest, note).map(drop)
+    }
+
+    /// Makes sure that a commit of so many bytes fits into the daybook. Waits only if it does not, and what was written
+    /// before is still being carried.
+    fn make_room(&mut self, bytes: usize) -> Result<(), StoreFault> {
+        let has_room = self.daybook.has_room_for(bytes);
+        if !has_room {
+            self.take_note(true)?;
+        }
+        if self.carrier.is_none() && (!has_room || self.daybook.is_half_full() || self.is_old()) {
+            self.carry()?;
+        }
+        Ok(())
+    }
+
+    fn is_old(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= CARRY_AFTER)
+    }
+
+    /// A store that is full of what has expired begins to make place, at once for keys and soon for answers.
+    fn find_place(&mut self, requests: &[Request]) -> Result<(), StoreFault> {
+        let answers = requests.iter().map(Request::answer_bytes).sum::<usize>() as u64;
+        let is_full = self.keys >= self.max_keys || self.answer_bytes.saturating_add(answers) > self.max_answer_bytes;
+        let Some(now) = self.now.filter(|_| is_full && self.carrier.is_none()) else {
+            return Ok(());
+        };
+        let is_left = |key: Result<RecordKey, _>| key.is_ok_and(|key| !self.layers.newest.contains_key(&key));
+        if self.layers.view.expired(now)?.any(is_left) {
+            self.carry()?;
+        }
+        Ok(())
+    }
+
+    /// Carries everything to the tree.
+    pub(super) fn carry_all(&mut self) -> Result<(), StoreFault> {
+        self.take_note(true)?;
+        self.carry()?;
+        self.take_note(true)
+    }
+
+    /// Begins to carry what came since the last time. Nothing else may be carried at the moment.
+    fn carry(&mut self) -> Result<(), StoreFault> {
+        self.sweep()?;
+        self.layers.carried = Arc::new(std::mem::take(&mut self.layers.newest));
+        self.carrier = Some(Carrier::start(&self.database, &self.layers.carried, self.note())?);
+        // Everything in the other file is in the tree since the carrier before.
+        std::mem::swap(&mut self.daybook, &mut self.spare);
+        self.daybook.restart();
+        self.since = None;
+        if self.is_patient {
+            self.take_note(true)?;
+        }
+        Ok(())
+    }
+
+    const fn note(&self) -> Note {
+        Note {
+            sequence: self.sequence,
+            latest: self.latest,
+            id: Some(self.id),
+        }
+    }
+
+    /// Takes note of what was carried, if that is done or if it shall be waited for.
+    fn take_note(&mut self, wait: bool) -> Result<(), StoreFault> {
+        if let Some(carrier) = self.carrier.take_if(|carrier| wait || carrier.is_done()) {
+            let freed = carrier.join()?;
+            self.answer_bytes = self.answer_bytes.saturating_sub(freed.swept);
+            self.layers.view = View::of(&self.database)?;
+            let carried = std::mem::take(&mut self.layers.carried);
+            // Many small pieces, and somebody waits for this thread. Without another one they are dropped here.
+            let _ = Builder::new().spawn(move || drop(carried));
+        }
+        Ok(())
+    }
+
+    /// Removes what has expired, oldest first. The tree has no word of it until that is carried: after a crash before, what
+    /// has expired is there again, and counts as absent.
+    fn sweep(&mut self) -> Result<(), StoreFault> {
+        let Some(now) = self.now else { return Ok(()) };
+        let newest = &mut self.layers.newest;
+        let most = MAX_SWEEP.max(2 * newest.len());
+        for word in newest.values_mut() {
+            if let Word::Is(record) = word
+                && record.is_expired(now)
+            {
+                self.keys = self.keys.saturating_sub(1);
+                self.answer_bytes = self.answer_bytes.saturating_sub(record.answer_bytes() as u64);
+                *word = Word::Gone;
+            }
+        }
         let mut doomed = Vec::new();
-        for entry in self.deadlines.range::<&[u8; 40]>(..&end)?.take(MAX_SWEEP) {
-            doomed.push(file::split(entry?.0.value()).1);
+        for key in self.layers.view.expired(now)?.take(most) {
+            doomed.push(key?);
         }
         for key in doomed {
-            let record = self.read(&key)?.filter(|record| record.is_expired(now));
-            let record = record.ok_or_else(|| damaged(&key))?;
-            self.apply(&key, Some(&record), Change::Forget)?;
+            if let Entry::Vacant(place) = newest.entry(key) {
+                place.insert(Word::Swept);
+                self.keys = self.keys.saturating_sub(1);
+            }
         }
         Ok(())
     }
+}
 
-    /// Not while nothing else is written: a duplicate costs no sync.
-    fn remember_latest(&mut self, before: Latest) -> Result<(), StoreFault> {
-        if self.latest > before {
-            self.facts.insert(LATEST, self.latest.seconds())?;
+impl Drop for Embedded {
+    /// Nobody else can have the database before the carrier has let go of it.
+    fn drop(&mut self) {
+        if let Some(carrier) = self.carrier.take() {
+            let _ = carrier.join();
         }
-        Ok(())
-    }
-
-    fn keys(&self) -> Result<u64, StoreFault> {
-        Ok(self.records.len()? + self.open.len()?)
-    }
-
-    fn read(&self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
-        let found = match self.open.get(key.as_bytes())? {
-            Some(found) => Some(found),
-            None => self.records.get(key.as_bytes())?,
-        };
-        found
-            .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
-            .transpose()
-    }
-
-    fn apply(&mut self, key: &RecordKey, existing: Option<&Record>, change: Change) -> Result<(), StoreFault> {
-        self.changed = true;
-        if let Some(existing) = existing {
-            self.remove(key, existing)?;
-        }
-        let Change::Write(record) = change else { return Ok(()) };
-        self.unknown += u64::from(is_unknown(&record));
-        self.answer_bytes += record.answer_bytes() as u64;
-        if record.is_done() {
-            self.records.insert(key.as_bytes(), record.encode().as_slice())?;
-            self.deadlines
-                .insert(&file::deadline(record.deadline(), key.as_bytes()), ())?;
-        } else {
-            self.open.insert(key.as_bytes(), record.encode().as_slice())?;
-        }
-        Ok(())
-    }
-
-    fn remove(&mut self, key: &RecordKey, existing: &Record) -> Result<(), StoreFault> {
-        self.unknown = self.unknown.saturating_sub(u64::from(is_unknown(existing)));
-        self.answer_bytes = self.answer_bytes.saturating_sub(existing.answer_bytes() as u64);
-        let was_there = if existing.is_done() {
-            let deadline = file::deadline(existing.deadline(), key.as_bytes());
-            self.deadlines.remove(&deadline)?.is_some() && self.records.remove(key.as_bytes())?.is_some()
-        } else {
-            self.open.remove(key.as_bytes())?.is_some()
-        };
-        if was_there { Ok(()) } else { Err(damaged(key)) }
     }
 }
 

@@ -65,8 +65,8 @@ impl StoreFault {
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Corrupt(_) => {
-                "; keep `keys.redb`, put a backup in its place if there is one (`tollgate idempotency backup` makes them), and \
-                 compare with the backend what was done since, for that would be done again"
+                "; keep `keys.redb` and `keys.day-*` elsewhere, put a backup in place of the first if there is one \
+                 (`tollgate idempotency backup` makes them), and compare with the backend what was done since, for that would be done again"
             }
             Self::NoRoom => "; make room on its disk",
             _ => "",

@@ -2,10 +2,11 @@
 //!
 //! A page is made by the writer between two batches, so it looks at a bounded number of records and says where to go on.
 
-use redb::{Range, ReadableTable};
+use redb::Range;
 
 use super::StoreFault;
 use super::embedded::{MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, damaged};
+use super::layer::{Layers, Records};
 use crate::ledger::{Record, RecordKey, State};
 
 /// What became of a request, without the particulars.
@@ -72,14 +73,8 @@ impl Filter {
 }
 
 /// The next page after a record.
-pub(super) fn page(
-    open: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
-    records: &impl ReadableTable<&'static [u8; 32], &'static [u8]>,
-    filter: &Filter,
-    after: Option<RecordKey>,
-    now: u64,
-) -> Result<Page, StoreFault> {
-    let first = after.map_or([0; 32], |key| *key.as_bytes());
+pub(super) fn page(layers: &Layers, filter: &Filter, after: Option<RecordKey>, now: u64) -> Result<Page, StoreFault> {
+    let first = after.map_or(RecordKey::from_bytes([0; 32]), |key| key);
     let mut page = Sheet {
         filter,
         after,
@@ -88,43 +83,81 @@ pub(super) fn page(
         bytes: 0,
         page: Page::default(),
     };
-    let mut open = open.range::<&[u8; 32]>(&first..)?;
-    let mut records = records.range::<&[u8; 32]>(&first..)?;
-    let mut next_open = || if filter.has_open() { next(&mut open) } else { Ok(None) };
-    let mut next_done = || {
-        if filter.has_done() {
-            next(&mut records)
-        } else {
-            Ok(None)
-        }
-    };
-    let (mut is_open, mut is_done) = (next_open()?, next_done()?);
-    // In the order of their names, whichever table they are in.
+    // In the order of their names, wherever they are, and the newest word counts.
+    let mut newest = layers.newest.range(first..).peekable();
+    let mut carried = layers.carried.range(first..).peekable();
+    let mut open = Cursor::new(&layers.view.open, first, filter.has_open())?;
+    let mut done = Cursor::new(&layers.view.records, first, filter.has_done())?;
     loop {
-        let is_open_first = match (&is_open, &is_done) {
-            (Some((open, _)), Some((done, _))) => open < done,
-            (open, _) => open.is_some(),
+        let names = [
+            newest.peek().map(|(key, _)| **key),
+            carried.peek().map(|(key, _)| **key),
+            open.key(),
+            done.key(),
+        ];
+        let Some(key) = names.into_iter().flatten().min() else {
+            break;
         };
-        let found = if is_open_first {
-            std::mem::replace(&mut is_open, next_open()?)
-        } else {
-            std::mem::replace(&mut is_done, next_done()?)
+        let newest = newest.next_if(|(name, _)| **name == key);
+        let carried = carried.next_if(|(name, _)| **name == key);
+        let open = open.next_if(&key)?;
+        let done = done.next_if(&key)?;
+        let record = match newest.or(carried) {
+            Some((_, word)) => word.clone().record(),
+            None => open.or(done),
         };
-        let Some((key, record)) = found else { break };
-        if page.is_full_with(key, record) {
+        // What is newer than the tree is in memory, and little.
+        let is_read = filter.has_done() || record.as_ref().is_some_and(|record| !record.is_done());
+        if is_read && page.is_full_with(key, record) {
             break;
         }
     }
     Ok(page.page)
 }
 
-/// The next record of a table.
-fn next(range: &mut Range<'_, &'static [u8; 32], &'static [u8]>) -> Result<Option<(RecordKey, Record)>, StoreFault> {
-    let Some(entry) = range.next() else { return Ok(None) };
-    let (key, bytes) = entry?;
-    let key = RecordKey::from_bytes(*key.value());
-    let record = Record::decode(bytes.value()).map_err(|_| damaged(&key))?;
-    Ok(Some((key, record)))
+/// A place in a table of the tree.
+struct Cursor {
+    range: Option<Range<'static, &'static [u8; 32], &'static [u8]>>,
+    next: Option<(RecordKey, Record)>,
+}
+
+impl Cursor {
+    /// Nothing is read of what is not wanted.
+    fn new(table: &Records, first: RecordKey, is_wanted: bool) -> Result<Self, StoreFault> {
+        let range = is_wanted.then(|| table.range::<&[u8; 32]>(first.as_bytes()..));
+        let mut cursor = Self {
+            range: range.transpose()?,
+            next: None,
+        };
+        cursor.advance()?;
+        Ok(cursor)
+    }
+
+    fn key(&self) -> Option<RecordKey> {
+        self.next.as_ref().map(|(key, _)| *key)
+    }
+
+    /// The record, if it is under this key.
+    fn next_if(&mut self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
+        if self.key() != Some(*key) {
+            return Ok(None);
+        }
+        let found = self.next.take();
+        self.advance()?;
+        Ok(found.map(|(_, record)| record))
+    }
+
+    fn advance(&mut self) -> Result<(), StoreFault> {
+        self.next = match self.range.as_mut().and_then(Iterator::next) {
+            Some(entry) => {
+                let (key, bytes) = entry?;
+                let key = RecordKey::from_bytes(*key.value());
+                Some((key, Record::decode(bytes.value()).map_err(|_| damaged(&key))?))
+            }
+            None => None,
+        };
+        Ok(())
+    }
 }
 
 /// A page in the making.
@@ -138,13 +171,15 @@ struct Sheet<'f> {
 }
 
 impl Sheet<'_> {
-    /// Looks at a record; true when the page ends with it.
-    fn is_full_with(&mut self, key: RecordKey, record: Record) -> bool {
+    /// Looks at a key and its record, if there is one; true when the page ends with it.
+    fn is_full_with(&mut self, key: RecordKey, record: Option<Record>) -> bool {
         self.seen += 1;
-        self.bytes += record.answer_bytes();
-        // What has expired counts as absent, swept or not.
-        if self.after != Some(key) && !record.is_expired(self.now) && self.filter.takes(&record) {
-            self.page.records.push((key, record.without_answer()));
+        if let Some(record) = record {
+            self.bytes += record.answer_bytes();
+            // What has expired counts as absent, swept or not.
+            if self.after != Some(key) && !record.is_expired(self.now) && self.filter.takes(&record) {
+                self.page.records.push((key, record.without_answer()));
+            }
         }
         let full = self.seen >= MAX_SCANNED || self.bytes >= MAX_SCANNED_BYTES || self.page.records.len() >= MAX_LISTED;
         self.page.next = full.then_some(key);

@@ -34,6 +34,8 @@ enum Event {
     Clock {
         by: i64,
     },
+    /// The store ends in order, and begins anew.
+    Restart,
     /// The power goes, with all or nothing of what was not synced.
     Crash {
         keeps: bool,
@@ -55,6 +57,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => of.clone().prop_map(|of| Event::Drop { of }),
         1 => (of.clone(), any::<bool>()).prop_map(|(of, free)| Event::Rule { of, free }),
         3 => (-150..150_i64).prop_map(|by| Event::Clock { by }),
+        1 => Just(Event::Restart),
         1 => any::<bool>().prop_map(|keeps| Event::Crash { keeps }),
         1 => (0..12_u64, of.clone(), of).prop_map(|(steps, of, ends)| Event::Full { steps, of, ends }),
     ]
@@ -167,6 +170,14 @@ impl World {
         }
     }
 
+    fn restart(&mut self) {
+        self.held.clear();
+        // Let go of before the same disk is opened again.
+        self.store = Self::start(&Failing::default());
+        self.store = Self::start(&self.disk);
+        self.doubt();
+    }
+
     fn crash(&mut self, keeps: bool) {
         self.disk = self.disk.crashed(keeps);
         // What the old life still writes goes nowhere.
@@ -181,6 +192,7 @@ impl World {
         match *event {
             Event::Clock { by } => self.now = self.now.saturating_add_signed(by),
             Event::Crash { keeps } => self.crash(keeps),
+            Event::Restart => self.restart(),
             Event::Request { of, by } => {
                 let expected = self.expected(of, by);
                 assert_eq!(self.request(of, by), Some(expected));

@@ -171,16 +171,22 @@ impl Queue {
         self.called.notify_one();
     }
 
-    /// Waits for work and takes up to [`MAX_BATCH`] of it; empty when the queue has ended.
-    pub(super) fn take(&self) -> Vec<Job> {
-        let mut state = self.lock();
-        while state.jobs.is_empty() && state.phase == Phase::Open {
-            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for work and takes up to [`MAX_BATCH`] of it; nothing when none came for so long, and none when the queue has
+    /// ended.
+    pub(super) fn take_within(&self, patience: Duration) -> Option<Vec<Job>> {
+        let state = self.lock();
+        let is_idle = |state: &mut State| state.jobs.is_empty() && state.phase == Phase::Open;
+        let (state, waited) = self
+            .ready
+            .wait_timeout_while(state, patience, is_idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Some(Vec::new());
         }
-        Self::batch(state)
+        Some(Self::batch(state)).filter(|batch| !batch.is_empty())
     }
 
-    /// As [`Queue::take`], for one of several tasks that write to a server.
+    /// Waits for work without end, for one of several tasks that write to a server.
     pub(super) async fn taken(&self) -> Vec<Job> {
         loop {
             let called = self.called.notified();

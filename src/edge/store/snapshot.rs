@@ -1,6 +1,6 @@
 //! A copy of the store as of one commit, made while others go on writing.
 //!
-//! The writer gives out a view of the last commit, which costs it nothing, and the copy is made elsewhere. It is a store
+//! The writer carries the daybook to the tree and gives out a view of that; the copy is made elsewhere. It is a store
 //! like any other: what ran when it was made is unknown when it is opened.
 
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::StoreFault;
-use super::file::{self, DEADLINES, FACTS, OPEN, RECORDS};
+use super::file::{self, CARRIED, DAYBOOK, DEADLINES, FACTS, OPEN, RECORDS};
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,10 @@ impl Snapshot {
             let mut to = write.open_table(FACTS)?;
             for entry in self.0.open_table(FACTS)?.iter()? {
                 let (name, value) = entry?;
-                to.insert(name.value(), value.value())?;
+                // A copy is whole by itself.
+                if ![DAYBOOK, CARRIED].contains(&name.value()) {
+                    to.insert(name.value(), value.value())?;
+                }
             }
             keys
         };

@@ -1,11 +1,11 @@
 //! The store as its users meet it: claims, limits, lives.
 
-use redb::backends::InMemoryBackend;
-use redb::{Builder, Database, ReadableTable};
+use redb::{Database, ReadableTable};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 
+use super::failing::Failing;
 use super::*;
 
 pub(super) const KEEP: Duration = Duration::from_secs(100);
@@ -69,9 +69,7 @@ fn complete(reservation: Reservation, id: &str, now: u64) {
 }
 
 fn in_memory() -> Embedded {
-    let database = Builder::new().create_with_backend(InMemoryBackend::new()).unwrap();
-    file::initialise(&database).unwrap();
-    Embedded::verify(database, None).unwrap()
+    Failing::default().open()
 }
 
 pub(super) fn started(engine: Embedded, queue: Queue) -> Store {
@@ -197,7 +195,10 @@ fn the_queue_is_bounded_but_not_for_settlements() {
     let reserved = Reserved::on_disk(key(4), record).unwrap();
     let settlement = Settlement::Release;
     assert!(queue.settle(Request::Settle { reserved, settlement }).is_ok());
-    assert_eq!(queue.take().len(), 3);
+    assert_eq!(
+        queue.take_within(Duration::from_secs(10)).map(|jobs| jobs.len()),
+        Some(3)
+    );
     // The two are not done yet, so there is place for one.
     assert!(queue.ask(reserve(3, NOW)).is_ok());
     assert_eq!(queue.ask(reserve(4, NOW)).unwrap_err(), StoreFault::Busy);
@@ -237,16 +238,17 @@ fn what_has_expired_is_swept_a_bounded_number_at_a_time() {
         finish(&mut engine, batch * 200..(batch + 1) * 200, NOW);
     }
     assert_eq!(engine.keys(), 600);
-    engine.run(&[reserve(1000, NOW + 99)]).unwrap();
-    assert_eq!(engine.keys(), 601, "not before its time");
+    let mut carried = |of, now| {
+        engine.run(&[reserve(of, now)]).unwrap();
+        engine.carry_all().unwrap();
+        engine.keys()
+    };
+    assert_eq!(carried(1000, NOW + 99), 601, "not before its time");
+    assert_eq!(carried(1001, NOW + 100), 602 - MAX_SWEEP as u64);
+    assert_eq!(carried(1002, NOW + 100), 3);
+    assert_eq!(carried(1003, u64::MAX), 4, "what runs stays");
     let look = vec![Request::Show { key: key(1) }];
     assert!(!engine.run(&look).unwrap().committed);
-    engine.run(&[reserve(1001, NOW + 100)]).unwrap();
-    assert_eq!(engine.keys(), 602 - MAX_SWEEP as u64);
-    engine.run(&[reserve(1002, NOW + 100)]).unwrap();
-    assert_eq!(engine.keys(), 3);
-    engine.run(&[reserve(1003, u64::MAX)]).unwrap();
-    assert_eq!(engine.keys(), 4, "what runs stays");
 }
 
 #[test]
@@ -254,6 +256,7 @@ fn nothing_is_swept_that_somebody_in_the_batch_still_sees() {
     let mut engine = in_memory();
     finish(&mut engine, 0..1, NOW);
     engine.run(&[reserve(1, NOW + 500), reserve(2, NOW + 50)]).unwrap();
+    engine.carry_all().unwrap();
     assert_eq!(engine.keys(), 3);
 }
 
@@ -270,13 +273,50 @@ fn a_clock_that_went_back_shortens_nothing() {
 }
 
 #[test]
+fn more_than_the_daybook_takes_is_carried_and_found_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut engine = Embedded::open(folder.path()).unwrap();
+    // Half of them have an end that only the daybook knows, whatever is carried in the meantime.
+    for batch in 0..40 {
+        let keys = batch * 50..(batch + 1) * 50;
+        engine
+            .run(&keys.clone().map(|of| reserve(of, NOW)).collect::<Vec<_>>())
+            .unwrap();
+        finish(&mut engine, keys.start + 100_000..keys.end + 100_000, NOW);
+    }
+    assert_eq!((engine.keys(), engine.unknown()), (4000, 0));
+    let store = started(engine, Queue::default());
+    let counted = |store: &Store, filter: Filter| {
+        let (mut after, mut names) = (None, Vec::new());
+        loop {
+            let page = wait(store.list(filter.clone(), after, NOW)).unwrap();
+            names.extend(page.records.into_iter().map(|(name, _)| name));
+            after = page.next;
+            if after.is_none() {
+                assert!(names.is_sorted(), "in the order of their names");
+                return names.len();
+            }
+        }
+    };
+    assert_eq!(counted(&store, Filter::Of(Kind::Done)), 2000);
+    assert_eq!(counted(&store, Filter::Unsettled), 2000);
+    drop(store);
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!((store.stats().keys, store.stats().unknown), (4000, 2000));
+    assert_eq!(counted(&store, Filter::Of(Kind::Unknown)), 2000);
+    assert_eq!(counted(&store, Filter::Of(Kind::Done)), 2000);
+}
+
+#[test]
 fn what_ran_in_an_earlier_life_is_unknown() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     complete(granted(&store, 1, NOW), "t1", NOW);
     std::mem::forget(granted(&store, 2, NOW));
     let image = tempfile::tempdir().unwrap();
-    std::fs::copy(folder.path().join(embedded::FILE), image.path().join(embedded::FILE)).unwrap();
+    for file in [embedded::FILE].into_iter().chain(daybook::FILES) {
+        std::fs::copy(folder.path().join(file), image.path().join(file)).unwrap();
+    }
 
     let store = Store::open(image.path()).unwrap();
     assert_eq!(refused(&store, 1, NOW), duplicate("t1", NOW));
@@ -395,7 +435,7 @@ fn a_file_of_the_format_before_owners_is_taken_over() {
     assert_eq!((page.records.len(), &page.records[0].1.owner), (1, &None));
     assert_eq!(ruled(&store, key(1), Ruling::Free, NOW), Ok(true));
     drop(store);
-    assert_eq!(fact(None), 3);
+    assert_eq!(fact(None), 4);
 }
 
 #[test]
@@ -445,8 +485,10 @@ fn a_folder_has_one_user_and_tells_nobody_else() {
     assert_eq!(Store::open(&inner).unwrap_err(), StoreFault::InUse);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&inner), 0o700);
-    assert_eq!(mode(&inner.join(embedded::FILE)), 0o600);
-    assert!(store.stats().file_bytes > 0);
+    for file in [embedded::FILE].iter().chain(&daybook::FILES) {
+        assert_eq!(mode(&inner.join(file)), 0o600);
+    }
+    assert!(store.stats().file_bytes > 2 * daybook::BYTES as u64);
     drop(store);
     assert!(Store::open(&inner).is_ok());
 }
@@ -464,7 +506,7 @@ fn a_folder_that_cannot_be_used_is_a_fault() {
 #[test]
 fn a_newer_or_nameless_format_is_refused() {
     for (format, expected) in [
-        (Some(4), StoreFault::Newer { found: 4, known: 3 }),
+        (Some(5), StoreFault::Newer { found: 5, known: 4 }),
         (Some(0), StoreFault::Corrupt("there is no format 0".to_owned())),
         (None, StoreFault::Corrupt("the file does not say its format".to_owned())),
     ] {
@@ -535,7 +577,7 @@ fn an_answer_is_kept_with_its_outcome_and_goes_with_it() {
 fn answers_beyond_their_room_are_not_kept_but_their_outcomes_are() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {
-        let engine = Embedded::open(folder.path()).unwrap().limit_answers(250);
+        let engine = Embedded::open(folder.path()).unwrap().limit_answers(250).patient();
         started(engine, Queue::default())
     };
     let answers = |store: &Store, keys: std::ops::Range<usize>, now| -> Vec<bool> {

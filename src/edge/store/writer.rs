@@ -12,6 +12,9 @@ use super::queue::{Job, Parcel, Queue};
 /// How long the writer waits before it looks for room on the disk again.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
+/// How long nobody has to ask for anything before the writer looks after the store.
+const LULL: Duration = Duration::from_secs(1);
+
 /// Opens the store anew.
 pub(super) type Reopen = Box<dyn Fn() -> Result<Embedded, StoreFault> + Send>;
 
@@ -29,12 +32,13 @@ pub(super) fn spawn(engine: Embedded, reopen: Reopen, queue: Arc<Queue>) -> Resu
 /// Any other fault may be the disk's, which a person should look at: then the first failure is the last.
 fn write(mut engine: Embedded, reopen: &Reopen, queue: &Arc<Queue>) {
     loop {
-        let batch = queue.take();
-        if batch.is_empty() {
-            break;
-        }
+        let Some(batch) = queue.take_within(LULL) else { break };
         let (requests, replies): (Vec<_>, Vec<_>) = batch.into_iter().map(|job| (job.request, job.reply)).unzip();
-        match sheltered(|| engine.run(&requests)) {
+        let done = sheltered(|| match requests.is_empty() {
+            false => engine.run(&requests),
+            true => engine.idle().map(|()| Batch::default()),
+        });
+        match done {
             Ok(Batch { answers, committed }) => {
                 queue.done(&answers, (engine.keys(), engine.unknown()), committed);
                 requests
@@ -61,12 +65,20 @@ fn write(mut engine: Embedded, reopen: &Reopen, queue: &Arc<Queue>) {
                 for reply in replies {
                     let _ = reply.send(Err(fault.clone()));
                 }
-                break;
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+                return;
             }
         }
     }
     queue.end();
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+    close(engine);
+}
+
+/// Everything is on disk already; a tree that has it all by itself can be copied as it lies there.
+fn close(engine: Embedded) {
+    if let Err(fault) = sheltered(|| engine.close()) {
+        tracing::warn!(%fault, "the store was not closed in order, and is found again from its daybook");
+    }
 }
 
 /// Opens the store anew once there is room; none if that fails, or if the store is no longer wanted.

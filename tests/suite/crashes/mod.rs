@@ -287,13 +287,13 @@ impl Town {
 
     fn kill_in_a_commit(&mut self) -> Heard {
         let key = self.key();
-        // The file is written twice for a payment: which of the commits it is, and where in it, is left to chance.
+        // The daybook is written twice for a payment: which of the commits it is, and where in it, is left to chance.
         let pause = self.chance.below(LONGEST / 8);
         let written = || {
-            fs::metadata(self.gateway.path("state/keys.redb"))
-                .unwrap()
-                .modified()
-                .unwrap()
+            ["state/keys.day-0", "state/keys.day-1"].map(|name| {
+                let file = fs::metadata(self.gateway.path(name)).unwrap();
+                file.modified().unwrap()
+            })
         };
         let before = written();
         let mut client = self.begin(&key);

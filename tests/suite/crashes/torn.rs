@@ -1,4 +1,4 @@
-//! A store file that is not as it was left (THREATS H12, H13): the gateway does not start, and says what to do, or it knows
+//! Store files that are not as they were left (THREATS H12, H13): the gateway does not start, and says what to do, or it knows
 //! all that it knew. In `src/edge/store/damage.rs` many more files are damaged, without a gateway around them.
 
 use std::fs;
@@ -51,7 +51,10 @@ fn damages(bytes: &[u8]) -> Vec<Damage> {
         .chain([Damage::Cut(length - 1), Damage::Cut(4097)]);
     // The header, and what is used of the pages.
     let flips = (0..10).map(|at| Damage::Flip(at * 29, 3));
-    let pages = used.iter().step_by(used.len() / 12).map(|at| Damage::Flip(*at, 5));
+    let pages = used
+        .iter()
+        .step_by(used.len().div_ceil(12))
+        .map(|at| Damage::Flip(*at, 5));
     let swaps = [&b"these are no keys\n"[..], b"\0", b""].map(Damage::Swap);
     cuts.chain(flips)
         .chain(pages)
@@ -68,29 +71,38 @@ fn s1_8_a_damaged_store_is_refused_or_whole() {
         assert_eq!(post(&gateway, of).status, 201);
     }
     gateway.kill();
-    let (file, config) = (gateway.path("state/keys.redb"), gateway.path("tollgate.yaml"));
-    let bytes = fs::read(&file).unwrap();
-    let (mut refused, mut opened) = (0, 0);
-    for damage in damages(&bytes) {
-        damage.apply(&file, &bytes);
-        // Whoever tries again after a refusal fares no better.
-        let said = start(&mut gateway).and_then(|_| start(&mut gateway));
-        let Some(said) = said else {
-            opened += 1;
-            for of in 0..PAYMENTS {
-                assert_eq!(post(&gateway, of).error(), "duplicate_request", "{damage:?}");
+    // The tree, the file of the daybook in which the payments are, and the one in which none is yet.
+    let files = ["keys.redb", "keys.day-0", "keys.day-1"].map(|name| gateway.path("state").join(name));
+    let whole = files.clone().map(|file| fs::read(file).unwrap());
+    for (at, file) in files.iter().enumerate() {
+        let (mut refused, mut opened) = (0, 0);
+        for damage in damages(&whole[at]) {
+            for (file, bytes) in files.iter().zip(&whole) {
+                fs::write(file, bytes).unwrap();
             }
-            gateway.kill();
-            continue;
-        };
-        refused += 1;
-        for words in ["state: the store is damaged", "keys.redb", "backup"] {
-            assert!(said.contains(words), "{damage:?}: `{words}` is not in {said}");
+            damage.apply(file, &whole[at]);
+            // Whoever tries again after a refusal fares no better.
+            let said = start(&mut gateway).and_then(|_| start(&mut gateway));
+            let Some(said) = said else {
+                opened += 1;
+                for of in 0..PAYMENTS {
+                    assert_eq!(post(&gateway, of).error(), "duplicate_request", "{file:?}, {damage:?}");
+                }
+                gateway.kill();
+                continue;
+            };
+            refused += 1;
+            for words in ["state: the store is damaged", "keys.redb", "keys.day-", "backup"] {
+                assert!(said.contains(words), "{file:?}, {damage:?}: `{words}` is not in {said}");
+            }
         }
+        assert!(refused > 10, "{file:?}: {refused} refused, {opened} opened");
     }
-    assert!(refused > 10, "{refused} refused, {opened} opened");
     assert_eq!(backend.count(), PAYMENTS, "nothing was sent again");
-    fs::write(&file, bytes).unwrap();
+    for (file, bytes) in files.iter().zip(whole) {
+        fs::write(file, bytes).unwrap();
+    }
+    let config = gateway.path("tollgate.yaml");
     let (code, _, said) = run(&["check", "--config", config.to_str().unwrap()], &gateway.path(""));
     assert_eq!(code, 0, "{said}");
 }
