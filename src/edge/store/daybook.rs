@@ -15,8 +15,8 @@
 //! Each group is written twice, side by side, in one write. A group that a crash tore was never acknowledged and must be
 //! dropped; one that was damaged later must not be. In the middle the two are told apart by what follows. At the end only
 //! the second copy can tell: as long as one of them is whole, the group stands. Nothing is mistaken for torn unless a crash
-//! comes together with damage to both copies of the last groups, which are a second's work at most: a writer that has
-//! nothing to do carries them to the tree, where the same would be noticed.
+//! comes together with damage to both copies of the last groups. Those are a second's work where there are pauses, in which
+//! the writer carries them to the tree, and a minute's where there are none; in the tree the same would be noticed.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustix::fs::{FallocateFlags, fallocate};
