@@ -1,7 +1,9 @@
 //! HTTP/2 floods (THREATS C13-C19): each ends, with its connection, while others are served as ever.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -221,28 +223,33 @@ fn streams_over_the_limit_are_refused_and_the_others_are_answered() {
 
 #[test]
 fn a_user_has_only_a_share_of_a_backends_connections() {
-    let backend = Backend::start();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let backend = Backend::script(move |request, stream| {
+        if request.field("x-held").is_some() {
+            held.lock().unwrap().recv().unwrap();
+        }
+        stream
+            .write_all(answer("200 OK", "application/json", "{}").as_bytes())
+            .is_ok()
+    });
     let mut setup = Setup::new(&backend);
     setup.upstream = ", max_connections_per_user: 2";
     let gateway = setup.start();
     let token = gateway.token(&claims(&["dispatcher"]));
-    let start = |token: &str| {
-        let mut client = Client::open(gateway.port);
-        let body = "Transfer-Encoding: chunked\r\n";
-        client.write(&request("POST", "/portal/assignments", token, body, ""));
-        client
-    };
-    let mut slow: Vec<Client> = (0..2).map(|_| start(&token)).collect();
-    wait_for("the third to be one too many", || {
-        let third = gateway.call_as("GET", "/portal/assignments", &token, "", "");
-        if third.status == 429 {
-            assert_eq!(
-                (third.error().as_str(), third.field("retry-after")),
-                ("rate_limited", Some("1"))
-            );
-        }
-        third.status == 429
-    });
+    let mut slow: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::open(gateway.port);
+            client.write(&request("GET", "/portal/assignments", &token, "X-Held: 1\r\n", ""));
+            client
+        })
+        .collect();
+    backend.wait_for(2);
+    let third = gateway.call_as("GET", "/portal/assignments", &token, "", "");
+    assert_eq!(
+        (third.status, third.error().as_str(), third.field("retry-after")),
+        (429, "rate_limited", Some("1"))
+    );
     let mut other = claims(&["dispatcher"]);
     other["sub"] = "u2".into();
     let other = gateway.token(&other);
@@ -252,8 +259,13 @@ fn a_user_has_only_a_share_of_a_backends_connections() {
     );
     // Who has no token is no such user, and shares with others at the same address.
     assert_eq!(gateway.call_as("GET", "/api/accounts/help", "", "", "").status, 200);
-    slow[0].write(b"0\r\n\r\n");
-    assert_eq!(slow[0].read(false).status, 200);
+    // Both are released, since nobody knows which of them waits first.
+    for _ in &slow {
+        release.send(()).unwrap();
+    }
+    for client in &mut slow {
+        assert_eq!(client.read(false).status, 200);
+    }
     assert_eq!(
         gateway.call_as("GET", "/portal/assignments", &token, "", "").status,
         200
