@@ -1,13 +1,14 @@
 //! The embedded store: a tree of records, a daybook before it, one writer.
 //!
 //! A commit goes to the end of the daybook ([`super::daybook`]) and to memory ([`super::layer`]); from time to time all that
-//! is carried to the tree ([`super::carry`]). The tree is one file of four tables. `open` has what runs and what is unknown,
-//! `records` what is finished, and `deadlines` the keys of the latter by the time from which they may be swept; so neither
-//! sweeping nor listing scans. `facts` has the format, the latest time seen, and up to where the daybook is carried.
+//! is carried to the tree ([`super::carry`]). The tree is one file of five tables. `open` has what runs and what is unknown,
+//! `blocks` and `runs` what is finished ([`super::runs`]), and `ends` the keys of the latter by the time from which they may
+//! be swept; so neither sweeping nor listing scans. `facts` has the format, the latest time seen, and up to where the daybook
+//! is carried.
 //!
-//! Keys are hashes, so each finished one is written somewhere else in a large tree. With the daybook a commit costs the
-//! same however many keys there are; without it, one of 64 keys rewrites 64 leaves and the paths to them, and everybody
-//! waits for that. Most keys end before they are carried, so that the tree never hears that they ran.
+//! Keys are hashes, so each finished one belongs somewhere else among all of them. With the daybook a commit costs the same
+//! however many keys there are, and with runs what is carried does, too: no key rewrites a page of others. Most keys end
+//! before they are carried, so that the tree never hears that they ran.
 //!
 //! The tree is committed in two phases: a root is written and synced before it becomes the one in force. With one phase a
 //! damaged page of the last commit would be taken for a torn commit at the next start and the commit silently undone, with
@@ -21,7 +22,8 @@ use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::StoreFault;
-use super::carry::{self, Carrier, Note};
+use super::adopt;
+use super::carry::{self, Carried, Carrier, Note};
 use super::daybook::{Daybook, Folder, Group, MAX_GROUP, Shelf};
 use super::file;
 use super::layer::{Layers, View, Word};
@@ -108,13 +110,13 @@ impl Embedded {
 
     /// Takes a database and its daybook in, after a look at every record.
     pub(super) fn verify(database: Database, shelf: &dyn Shelf, lock: Option<file::Held>) -> Result<Self, StoreFault> {
-        let adopted = file::adopt(&database, shelf)?;
+        let adopted = adopt::adopt(&database, shelf)?;
         let [daybook, spare] = adopted.daybooks;
         Ok(Self {
             layers: Layers {
                 newest: BTreeMap::new(),
                 carried: Arc::default(),
-                view: View::of(&database)?,
+                view: View::of(&database, adopted.runs)?,
             },
             database: Arc::new(database),
             carrier: None,
@@ -352,7 +354,7 @@ impl Embedded {
             id: None,
             ..self.note()
         };
-        carry::carry(&self.database, &self.layers.newest, note).map(drop)
+        carry::carry(&self.database, &self.layers.newest, self.layers.view.runs.clone(), note).map(drop)
     }
 
     /// Makes sure that a commit of so many bytes fits into the daybook. Waits only if it does not, and what was written
@@ -379,7 +381,7 @@ impl Embedded {
         let Some(now) = self.now.filter(|_| is_full && self.carrier.is_none()) else {
             return Ok(());
         };
-        let is_left = |key: Result<RecordKey, _>| key.is_ok_and(|key| !self.layers.newest.contains_key(&key));
+        let is_left = |it: Result<(_, RecordKey), _>| it.is_ok_and(|(_, key)| !self.layers.newest.contains_key(&key));
         if self.layers.view.expired(now)?.any(is_left) {
             self.carry()?;
         }
@@ -397,7 +399,8 @@ impl Embedded {
     fn carry(&mut self) -> Result<(), StoreFault> {
         self.sweep()?;
         self.layers.carried = Arc::new(std::mem::take(&mut self.layers.newest));
-        self.carrier = Some(Carrier::start(&self.database, &self.layers.carried, self.note())?);
+        let runs = self.layers.view.runs.clone();
+        self.carrier = Some(Carrier::start(&self.database, &self.layers.carried, runs, self.note())?);
         // Everything in the other file is in the tree since the carrier before.
         std::mem::swap(&mut self.daybook, &mut self.spare);
         self.daybook.restart();
@@ -419,9 +422,9 @@ impl Embedded {
     /// Takes note of what was carried, if that is done or if it shall be waited for.
     fn take_note(&mut self, wait: bool) -> Result<(), StoreFault> {
         if let Some(carrier) = self.carrier.take_if(|carrier| wait || carrier.is_done()) {
-            let freed = carrier.join()?;
+            let Carried { freed, runs } = carrier.join()?;
             self.answer_bytes = self.answer_bytes.saturating_sub(freed.swept);
-            self.layers.view = View::of(&self.database)?;
+            self.layers.view = View::of(&self.database, runs)?;
             let carried = std::mem::take(&mut self.layers.carried);
             // Many small pieces, and somebody waits for this thread. Without another one they are dropped here.
             let _ = Builder::new().spawn(move || drop(carried));
@@ -448,9 +451,9 @@ impl Embedded {
         for key in self.layers.view.expired(now)?.take(most) {
             doomed.push(key?);
         }
-        for key in doomed {
+        for (at, key) in doomed {
             if let Entry::Vacant(place) = newest.entry(key) {
-                place.insert(Word::Swept);
+                place.insert(Word::Swept(at));
                 self.keys = self.keys.saturating_sub(1);
             }
         }

@@ -1,9 +1,6 @@
-//! The file of the embedded store: made, locked, verified, and taken over from an earlier life.
+//! The file of the embedded store: made, locked, and opened with its pages verified.
 
-use redb::{
-    AccessGuard, Builder, Database, DatabaseError, Durability, ReadableTable, ReadableTableMetadata, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Builder, Database, DatabaseError, Durability, TableDefinition, WriteTransaction};
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -12,10 +9,9 @@ use std::path::Path;
 
 use super::StoreFault;
 use super::carry::{self, Note};
-use super::daybook::{Daybook, Shelf};
 use super::faults::is_want_of_room;
 use super::layer::{Layer, Word};
-use super::replay::{Replay, replay};
+use super::runs::{BLOCKS, RUNS, Runs};
 use crate::ledger::{Latest, Record, RecordKey};
 
 /// The file in the folder.
@@ -42,24 +38,20 @@ const MARK: &[u8] =
     b"There is a store in this folder. Without keys.redb, put a backup there, or remove the folder to begin anew.\n";
 
 /// The layout of the tables and records. 1: records without owners; 2: records without answers, and what is open among what
-/// is finished; 3: no daybook. All are still read.
-const FORMAT_KNOWN: u64 = 4;
-
-/// The newest layout in which what is open is among what is finished.
-const FORMAT_MIXED: u64 = 2;
+/// is finished; 3: no daybook; 4: what is finished in a tree by key. All are still read.
+pub(super) const FORMAT_KNOWN: u64 = 5;
 
 /// The oldest layout that is read.
-const FORMAT_OLDEST: u64 = 1;
+pub(super) const FORMAT_OLDEST: u64 = 1;
 
 /// Memory for pages of the file, bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// What is finished.
-pub(super) const RECORDS: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("records");
 /// What runs, and what is unknown.
 pub(super) const OPEN: TableDefinition<'static, &'static [u8; 32], &'static [u8]> = TableDefinition::new("open");
-/// When what is finished may be swept.
-pub(super) const DEADLINES: TableDefinition<'static, &'static [u8; 40], ()> = TableDefinition::new("deadlines");
+/// When what is finished may be swept, how many bytes it takes in its run, and how many of them are an answer: so that what
+/// is swept need not be looked for.
+pub(super) const DEADLINES: TableDefinition<'static, &'static [u8; 40], (u32, u32)> = TableDefinition::new("ends");
 pub(super) const FACTS: TableDefinition<'static, &'static str, u64> = TableDefinition::new("facts");
 /// The fact that says which layout the tables have.
 pub(super) const FORMAT: &str = "format";
@@ -70,6 +62,8 @@ pub(super) const LATEST: &str = "latest";
 pub(super) const DAYBOOK: &str = "daybook";
 /// The fact that says up to which commit of the daybook the tree has it all.
 pub(super) const CARRIED: &str = "carried";
+/// The fact that says how many bytes of the runs count: what neither was replaced nor is gone.
+pub(super) const LIVE: &str = "live";
 
 /// The lock of a folder. It is given back in so many words, for a process that is just being started somewhere else in the
 /// program has a copy of every open file for a moment, and would hold it.
@@ -190,6 +184,7 @@ pub(super) fn fill(folder: &Path, records: impl IntoIterator<Item = (RecordKey, 
     }
     let (database, _lock) = open(folder)?;
     let mut words = records.into_iter().map(|(key, record)| (key, Word::Is(record)));
+    let mut runs = Runs::default();
     loop {
         let layer: Layer = words.by_ref().take(AT_A_TIME).collect();
         if layer.is_empty() {
@@ -200,7 +195,7 @@ pub(super) fn fill(folder: &Path, records: impl IntoIterator<Item = (RecordKey, 
             latest: Latest::default(),
             id: None,
         };
-        carry::carry(&database, &layer, note)?;
+        runs = carry::carry(&database, &layer, runs, note)?.runs;
     }
 }
 
@@ -211,7 +206,9 @@ pub(super) fn initialise(database: &Database) -> Result<(), StoreFault> {
         let mut facts = write.open_table(FACTS)?;
         facts.insert(FORMAT, FORMAT_KNOWN)?;
         facts.insert(LATEST, 0)?;
-        write.open_table(RECORDS)?;
+        facts.insert(LIVE, 0)?;
+        write.open_table(BLOCKS)?;
+        write.open_table(RUNS)?;
         write.open_table(OPEN)?;
         write.open_table(DEADLINES)?;
     }
@@ -228,196 +225,6 @@ pub(super) fn begin(database: &Database) -> Result<WriteTransaction, StoreFault>
     Ok(write)
 }
 
-/// What stands in a database that was taken over.
-pub(super) struct Adopted {
-    /// The latest time seen.
-    pub(super) latest: Latest,
-    /// How many keys there are.
-    pub(super) keys: u64,
-    /// How many of their outcomes are unknown.
-    pub(super) unknown: u64,
-    /// How many bytes of answers are kept.
-    pub(super) answer_bytes: u64,
-    /// The last commit of the daybook.
-    pub(super) sequence: u64,
-    /// Whose the daybook is.
-    pub(super) id: u64,
-    /// The daybook, of which the tree has everything.
-    pub(super) daybooks: [Daybook; 2],
-}
-
-/// Verifies the format, every record of a database and its daybook, carries the latter to the tree, and turns what ran into
-/// what is unknown.
-pub(super) fn adopt(database: &Database, shelf: &dyn Shelf) -> Result<Adopted, StoreFault> {
-    catch_unwind(AssertUnwindSafe(|| take_over(database, shelf)))
-        .map_err(|_| StoreFault::Corrupt("a broken assertion".to_owned()))?
-}
-
-fn take_over(database: &Database, shelf: &dyn Shelf) -> Result<Adopted, StoreFault> {
-    let write = begin(database)?;
-    // Before any other table is touched: a newer version may have other ones.
-    let facts = Facts::read(&write)?;
-    let tree_bytes = verify(&write, facts.format)?;
-    let (id, daybooks, replay) = match facts.daybook {
-        Some(id) => {
-            let media = [shelf.open(0)?, shelf.open(1)?];
-            let replay = replay(&media, id, facts.carried)?;
-            (id, media.map(|medium| Daybook::of(medium, id)), replay)
-        }
-        None => {
-            let id = random()?;
-            let daybooks = [Daybook::begin(shelf.make(0)?, id)?, Daybook::begin(shelf.make(1)?, id)?];
-            (id, daybooks, Replay::default())
-        }
-    };
-    let is_replayed = !replay.newest.is_empty();
-    let layer: Layer = replay
-        .newest
-        .into_iter()
-        .map(|(key, record)| (key, record.into()))
-        .collect();
-    let added: u64 = layer.values().map(|word| word.answer_bytes() as u64).sum();
-    let freed = carry::apply(&write, &layer)?;
-    let orphans = orphan(&write)?;
-    let note = Note {
-        sequence: replay.sequence,
-        latest: facts.latest.max(replay.latest),
-        id: Some(id),
-    };
-    note.write(&write)?;
-    // So that a version which does not know these tables says so instead of calling the file damaged, or forgetting what is
-    // in the daybook.
-    write.open_table(FACTS)?.insert(FORMAT, FORMAT_KNOWN)?;
-    let (records, open) = (write.open_table(RECORDS)?.len()?, write.open_table(OPEN)?.len()?);
-    if facts.daybook.is_none() {
-        write.commit()?;
-        // Once more, so that the root which is not in force knows of the daybook, too.
-        let write = begin(database)?;
-        note.write(&write)?;
-        write.commit()?;
-    } else if is_replayed || orphans > 0 {
-        write.commit()?;
-    } else {
-        write.abort()?;
-    }
-    Ok(Adopted {
-        latest: note.latest,
-        keys: records + open,
-        // Nothing runs any more.
-        unknown: open,
-        answer_bytes: (tree_bytes + added).saturating_sub(freed.swept + freed.replaced),
-        sequence: note.sequence,
-        id,
-        daybooks,
-    })
-}
-
-/// A number that no other store has.
-fn random() -> Result<u64, StoreFault> {
-    let mut bytes = [0; 8];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StoreFault::Io("the system gives no random bytes".to_owned()))?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-/// Looks at every record of the tree, and puts what is open in a table of its own if it is not there yet; how many bytes of
-/// answers there are.
-fn verify(write: &WriteTransaction, format: u64) -> Result<u64, StoreFault> {
-    let mut records = write.open_table(RECORDS)?;
-    let mut deadlines = write.open_table(DEADLINES)?;
-    let mut open = write.open_table(OPEN)?;
-    let mut answer_bytes = 0;
-    let mut misplaced = Vec::new();
-    for entry in records.iter()? {
-        let (key, record) = decoded(&entry?)?;
-        if deadlines.get(&deadline(record.deadline(), key.as_bytes()))?.is_none() {
-            return Err(StoreFault::Corrupt(format!("record {key} has no deadline")));
-        }
-        answer_bytes += record.answer_bytes() as u64;
-        if !record.is_done() {
-            if format > FORMAT_MIXED {
-                return Err(StoreFault::Corrupt(format!("record {key} is not finished")));
-            }
-            misplaced.push((key, record));
-        }
-    }
-    if records.len()? != deadlines.len()? {
-        return Err(StoreFault::Corrupt("a deadline has no record".to_owned()));
-    }
-    for (key, record) in &misplaced {
-        records.remove(key.as_bytes())?;
-        deadlines.remove(&deadline(record.deadline(), key.as_bytes()))?;
-        open.insert(key.as_bytes(), record.encode().as_slice())?;
-    }
-    for entry in open.iter()? {
-        let (key, record) = decoded(&entry?)?;
-        if record.is_done() || records.get(key.as_bytes())?.is_some() {
-            return Err(StoreFault::Corrupt(format!("record {key} is finished, and is not")));
-        }
-    }
-    Ok(answer_bytes)
-}
-
-/// What ran is unknown; how many there are.
-fn orphan(write: &WriteTransaction) -> Result<usize, StoreFault> {
-    let mut open = write.open_table(OPEN)?;
-    let mut orphans = Vec::new();
-    for entry in open.iter()? {
-        let (key, record) = decoded(&entry?)?;
-        let orphan = record.clone().orphaned();
-        if orphan != record {
-            orphans.push((key, orphan));
-        }
-    }
-    for (key, orphan) in &orphans {
-        open.insert(key.as_bytes(), orphan.encode().as_slice())?;
-    }
-    Ok(orphans.len())
-}
-
-/// A record and its key.
-fn decoded(
-    (key, bytes): &(AccessGuard<'_, &'static [u8; 32]>, AccessGuard<'_, &'static [u8]>),
-) -> Result<(RecordKey, Record), StoreFault> {
-    let key = RecordKey::from_bytes(*key.value());
-    match Record::decode(bytes.value()) {
-        Ok(record) => Ok((key, record)),
-        Err(fault) => Err(StoreFault::Corrupt(format!("record {key}: {fault}"))),
-    }
-}
-
-/// What a database says of itself.
-struct Facts {
-    format: u64,
-    latest: Latest,
-    daybook: Option<u64>,
-    carried: u64,
-}
-
-impl Facts {
-    fn read(write: &WriteTransaction) -> Result<Self, StoreFault> {
-        let facts = write.open_table(FACTS)?;
-        let known = |name: &str| -> Result<Option<u64>, StoreFault> { Ok(facts.get(name)?.map(|value| value.value())) };
-        let fact =
-            |name: &str| known(name)?.ok_or_else(|| StoreFault::Corrupt(format!("the file does not say its {name}")));
-        match fact(FORMAT)? {
-            format @ FORMAT_OLDEST..=FORMAT_KNOWN => {
-                let daybook = known(DAYBOOK)?;
-                Ok(Self {
-                    format,
-                    latest: Latest::new(fact(LATEST)?),
-                    daybook,
-                    carried: if daybook.is_some() { fact(CARRIED)? } else { 0 },
-                })
-            }
-            found if found > FORMAT_KNOWN => Err(StoreFault::Newer {
-                found,
-                known: FORMAT_KNOWN,
-            }),
-            found => Err(StoreFault::Corrupt(format!("there is no format {found}"))),
-        }
-    }
-}
-
 /// What the database says while it opens: an I/O fault is one of opening, not of writing.
 fn opening(error: DatabaseError) -> StoreFault {
     match StoreFault::from(error) {
@@ -426,21 +233,21 @@ fn opening(error: DatabaseError) -> StoreFault {
     }
 }
 
-/// A key of the deadline table: the time, big-endian so that it sorts, and the record's key.
-pub(super) fn deadline(at: u64, key: &[u8; 32]) -> [u8; 40] {
+/// A number and a record's key, in the order of the numbers: a time in the table of deadlines, a run in that of blocks.
+pub(super) fn join(number: u64, key: &[u8; 32]) -> [u8; 40] {
     let mut out = [0; 40];
-    let (time, name) = out.split_at_mut(8);
-    time.copy_from_slice(&at.to_be_bytes());
+    let (head, name) = out.split_at_mut(8);
+    head.copy_from_slice(&number.to_be_bytes());
     name.copy_from_slice(key);
     out
 }
 
-/// The time and the record's key.
+/// The number and the record's key.
 pub(super) fn split(bytes: &[u8; 40]) -> (u64, RecordKey) {
-    let mut time = [0; 8];
+    let mut number = [0; 8];
     let mut name = [0; 32];
     let (head, tail) = bytes.split_at(8);
-    time.copy_from_slice(head);
+    number.copy_from_slice(head);
     name.copy_from_slice(tail);
-    (u64::from_be_bytes(time), RecordKey::from_bytes(name))
+    (u64::from_be_bytes(number), RecordKey::from_bytes(name))
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use super::StoreFault;
 use super::embedded::damaged;
-use super::file::{self, DEADLINES, OPEN, RECORDS};
+use super::file::{self, DEADLINES, OPEN};
+use super::runs::{BLOCKS, Cursor, Newest, RUNS, Runs};
 use crate::ledger::{Record, RecordKey};
 
 /// The last word on a key.
@@ -18,15 +19,15 @@ pub(super) enum Word {
     Is(Record),
     /// Nothing does.
     Gone,
-    /// What the tree has under it has expired, and goes.
-    Swept,
+    /// What the tree has under it has expired by this time, unix seconds, and goes.
+    Swept(u64),
 }
 
 impl Word {
     pub(super) fn record(self) -> Option<Record> {
         match self {
             Self::Is(record) => Some(record),
-            Self::Gone | Self::Swept => None,
+            Self::Gone | Self::Swept(_) => None,
         }
     }
 
@@ -34,7 +35,7 @@ impl Word {
     pub(super) fn answer_bytes(&self) -> usize {
         match self {
             Self::Is(record) => record.answer_bytes(),
-            Self::Gone | Self::Swept => 0,
+            Self::Gone | Self::Swept(_) => 0,
         }
     }
 }
@@ -55,35 +56,44 @@ pub(super) type Records = ReadOnlyTable<&'static [u8; 32], &'static [u8]>;
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) open: Records,
-    pub(super) records: Records,
-    deadlines: ReadOnlyTable<&'static [u8; 40], ()>,
+    blocks: ReadOnlyTable<&'static [u8; 40], &'static [u8]>,
+    pub(super) runs: Runs,
+    deadlines: ReadOnlyTable<&'static [u8; 40], (u32, u32)>,
 }
 
 impl View {
-    pub(super) fn of(database: &Database) -> Result<Self, StoreFault> {
+    /// As of the last transaction, which left these runs.
+    pub(super) fn of(database: &Database, runs: Runs) -> Result<Self, StoreFault> {
         let read = database.begin_read()?;
+        runs.fit(&read.open_table(RUNS)?)?;
         Ok(Self {
             open: read.open_table(OPEN)?,
-            records: read.open_table(RECORDS)?,
+            blocks: read.open_table(BLOCKS)?,
+            runs,
             deadlines: read.open_table(DEADLINES)?,
         })
     }
 
     fn read(&self, key: &RecordKey) -> Result<Option<Record>, StoreFault> {
-        let found = match self.open.get(key.as_bytes())? {
-            Some(found) => Some(found),
-            None => self.records.get(key.as_bytes())?,
-        };
-        found
-            .map(|bytes| Record::decode(bytes.value()).map_err(|_| damaged(key)))
-            .transpose()
+        match self.open.get(key.as_bytes())? {
+            Some(found) => Record::decode(found.value()).map(Some).map_err(|_| damaged(key)),
+            None => self.runs.find(&self.blocks, key),
+        }
     }
 
-    /// The keys of what has expired by then, oldest first.
-    pub(super) fn expired(&self, now: u64) -> Result<impl Iterator<Item = Result<RecordKey, StoreFault>>, StoreFault> {
-        let end = file::deadline(now.saturating_add(1), &[0; 32]);
+    /// What is finished, from a key on.
+    pub(super) fn finished(&self, first: &RecordKey) -> Result<Newest<Cursor<'_>>, StoreFault> {
+        self.runs.from(&self.blocks, first)
+    }
+
+    /// When it expired and the key of what has by then, oldest first.
+    pub(super) fn expired(
+        &self,
+        now: u64,
+    ) -> Result<impl Iterator<Item = Result<(u64, RecordKey), StoreFault>>, StoreFault> {
+        let end = file::join(now.saturating_add(1), &[0; 32]);
         let range = self.deadlines.range::<&[u8; 40]>(..&end)?;
-        Ok(range.map(|entry| Ok(file::split(entry?.0.value()).1)))
+        Ok(range.map(|entry| Ok(file::split(entry?.0.value()))))
     }
 }
 

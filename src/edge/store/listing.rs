@@ -7,6 +7,7 @@ use redb::Range;
 use super::StoreFault;
 use super::embedded::{MAX_LISTED, MAX_SCANNED, MAX_SCANNED_BYTES, damaged};
 use super::layer::{Layers, Records};
+use super::runs::{self, Newest};
 use crate::ledger::{Record, RecordKey, State};
 
 /// What became of a request, without the particulars.
@@ -87,7 +88,10 @@ pub(super) fn page(layers: &Layers, filter: &Filter, after: Option<RecordKey>, n
     let mut newest = layers.newest.range(first..).peekable();
     let mut carried = layers.carried.range(first..).peekable();
     let mut open = Cursor::new(&layers.view.open, first, filter.has_open())?;
-    let mut done = Cursor::new(&layers.view.records, first, filter.has_done())?;
+    let mut done = Finished(match filter.has_done() {
+        true => Some(layers.view.finished(&first)?),
+        false => None,
+    });
     loop {
         let names = [
             newest.peek().map(|(key, _)| **key),
@@ -104,7 +108,7 @@ pub(super) fn page(layers: &Layers, filter: &Filter, after: Option<RecordKey>, n
         let done = done.next_if(&key)?;
         let record = match newest.or(carried) {
             Some((_, word)) => word.clone().record(),
-            None => open.or(done),
+            None => open.or(done.flatten()),
         };
         // What is newer than the tree is in memory, and little.
         let is_read = filter.has_done() || record.as_ref().is_some_and(|record| !record.is_done());
@@ -157,6 +161,30 @@ impl Cursor {
             None => None,
         };
         Ok(())
+    }
+}
+
+/// A place in the runs; nothing is read of what is not wanted.
+struct Finished<'v>(Option<Newest<runs::Cursor<'v>>>);
+
+impl Finished<'_> {
+    fn key(&self) -> Option<RecordKey> {
+        self.0.as_ref()?.head().map(|(key, _)| key)
+    }
+
+    /// The word on this key, if there is one: a record, or that there is none any more.
+    fn next_if(&mut self, key: &RecordKey) -> Result<Option<Option<Record>>, StoreFault> {
+        let Some(words) = self
+            .0
+            .as_mut()
+            .filter(|words| words.head().is_some_and(|(name, _)| name == *key))
+        else {
+            return Ok(None);
+        };
+        let record = words.head().and_then(|(_, word)| word.word()?.1);
+        let record = record.map(|bytes| runs::decode(key, bytes)).transpose()?;
+        words.advance()?;
+        Ok(Some(record))
     }
 }
 

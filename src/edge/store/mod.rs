@@ -10,7 +10,9 @@
 //!
 //! What a key means is not known here but in [`crate::ledger`]; who asks, and in which request, is not known at all.
 
+mod adopt;
 mod carry;
+mod convert;
 mod daybook;
 mod embedded;
 mod faults;
@@ -23,6 +25,7 @@ mod queue;
 mod redis;
 mod replay;
 mod request;
+mod runs;
 mod shared;
 mod snapshot;
 mod waiters;

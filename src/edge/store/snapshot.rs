@@ -8,7 +8,8 @@ use std::fs::OpenOptions;
 use std::path::Path;
 
 use super::StoreFault;
-use super::file::{self, CARRIED, DAYBOOK, DEADLINES, FACTS, OPEN, RECORDS};
+use super::file::{self, CARRIED, DAYBOOK, DEADLINES, FACTS, OPEN};
+use super::runs::{BLOCKS, RUNS};
 
 /// What a copy holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,18 +52,25 @@ impl Snapshot {
         let database = file::verified(|builder| builder.create(unfinished))?;
         let write = file::begin(&database)?;
         let keys = {
-            let mut keys = 0;
-            for table in [RECORDS, OPEN] {
-                let mut to = write.open_table(table)?;
-                for entry in self.0.open_table(table)?.iter()? {
-                    let (key, record) = entry?;
-                    to.insert(key.value(), record.value())?;
-                }
-                keys += to.len()?;
+            let mut to = write.open_table(BLOCKS)?;
+            for entry in self.0.open_table(BLOCKS)?.iter()? {
+                let (name, block) = entry?;
+                to.insert(name.value(), block.value())?;
             }
-            let mut to = write.open_table(DEADLINES)?;
+            let mut to = write.open_table(RUNS)?;
+            for entry in self.0.open_table(RUNS)?.iter()? {
+                let (id, row) = entry?;
+                to.insert(id.value(), row.value())?;
+            }
+            let mut open = write.open_table(OPEN)?;
+            for entry in self.0.open_table(OPEN)?.iter()? {
+                let (key, record) = entry?;
+                open.insert(key.value(), record.value())?;
+            }
+            let mut deadlines = write.open_table(DEADLINES)?;
             for entry in self.0.open_table(DEADLINES)?.iter()? {
-                to.insert(entry?.0.value(), ())?;
+                let (name, sizes) = entry?;
+                deadlines.insert(name.value(), sizes.value())?;
             }
             let mut to = write.open_table(FACTS)?;
             for entry in self.0.open_table(FACTS)?.iter()? {
@@ -72,7 +80,7 @@ impl Snapshot {
                     to.insert(name.value(), value.value())?;
                 }
             }
-            keys
+            open.len()? + deadlines.len()?
         };
         write.commit()?;
         database.close()?;
