@@ -101,9 +101,10 @@ impl Runs {
         if let Some(before) = self.list.iter_mut().find(|run| run.id == id) {
             *before = run;
         }
-        self.list.retain(|run| run.words > 0 || run.id == id);
+        self.list.retain(|run| run.words > 0 || run.into != Some(id));
         let is_done = self.list.iter().all(|run| run.into != Some(id));
-        self.list.retain(|run| run.words > 0 || !is_done);
+        // Nothing but words on what is gone, and those are gone, too.
+        self.list.retain(|run| run.words > 0 || run.id != id || !is_done);
         Ok(())
     }
 
