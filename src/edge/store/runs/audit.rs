@@ -1,13 +1,13 @@
 //! Reading all runs once, at a start: every word is looked at, and the filters are made.
 
-use redb::{ReadableTableMetadata, Table};
+use redb::{ReadableTable, ReadableTableMetadata};
 use std::sync::Arc;
 
 use super::block::AROUND;
 use super::cursor::Cursor;
 use super::filter::Filter;
 use super::newest::{Newest, Source};
-use super::{BlockTable, Run, Runs, StoreFault};
+use super::{BlockTable, Run, RunTable, Runs, StoreFault};
 use crate::ledger::RecordKey;
 
 /// A run that is read to its end.
@@ -26,7 +26,7 @@ impl Runs {
     /// # Errors
     /// [`StoreFault::Corrupt`] if a block is missing, is of no run, or is not as it was written.
     pub(in super::super) fn audit(
-        table: &Table<'_, u64, (u64, u64, u64, u64)>,
+        table: &RunTable<'_>,
         blocks: &BlockTable<'_>,
         mut tell: impl FnMut(&RecordKey, Option<&[u8]>) -> Result<(), StoreFault>,
     ) -> Result<Self, StoreFault> {
@@ -55,8 +55,7 @@ impl Runs {
     }
 
     /// What the table says, with filters that are empty yet.
-    fn listed(table: &Table<'_, u64, (u64, u64, u64, u64)>) -> Result<Self, StoreFault> {
-        use redb::ReadableTable as _;
+    fn listed(table: &RunTable<'_>) -> Result<Self, StoreFault> {
         let mut runs = Vec::new();
         for entry in table.iter()? {
             let (id, row) = entry?;

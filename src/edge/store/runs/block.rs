@@ -140,3 +140,87 @@ pub(in super::super) fn decode(key: &RecordKey, bytes: &[u8]) -> Result<Record, 
 fn broken() -> StoreFault {
     StoreFault::Corrupt("a block of records is not as it was written".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::key;
+    use super::*;
+
+    fn block() -> (RecordKey, Vec<u8>) {
+        let mut block = Block::default();
+        for (of, record) in [(1, &b"one"[..]), (2, b""), (5, b"five")] {
+            block.push(&key(of), record);
+        }
+        block.finish().unwrap()
+    }
+
+    type Words = Vec<(RecordKey, Option<Vec<u8>>)>;
+
+    /// All words, if the block is believed.
+    fn words(first: RecordKey, bytes: &[u8]) -> Result<Words, StoreFault> {
+        let mut reader = Reader::new(bytes, &first)?;
+        let mut words = Vec::new();
+        while let Some((key, record)) = reader.word() {
+            words.push((*key, record.map(<[u8]>::to_vec)));
+            reader.advance()?;
+        }
+        Ok(words)
+    }
+
+    #[test]
+    fn what_is_pushed_is_read() {
+        let (first, bytes) = block();
+        let expected = [(1, Some(b"one".to_vec())), (2, None), (5, Some(b"five".to_vec()))];
+        let expected = expected.map(|(of, record)| (key(of), record));
+        assert_eq!(words(first, &bytes), Ok(expected.to_vec()));
+        assert!(Block::default().finish().is_none());
+    }
+
+    #[test]
+    fn what_is_left_is_a_block() {
+        let (first, bytes) = block();
+        let mut reader = Reader::new(&bytes, &first).unwrap();
+        reader.advance().unwrap();
+        let (first, rest) = reader.rest().unwrap();
+        assert_eq!(words(*first, rest).unwrap().len(), 2);
+        reader.advance().unwrap();
+        reader.advance().unwrap();
+        assert_eq!(reader.rest(), None);
+    }
+
+    #[test]
+    fn a_block_ends_before_it_is_too_long_but_takes_one_word_of_any_length() {
+        let mut block = Block::default();
+        assert!(!block.is_full_with(BLOCK * 4));
+        block.push(&key(1), &[7; 1000]);
+        let room = BLOCK - AROUND - 1000 - AROUND;
+        assert!(!block.is_full_with(room));
+        assert!(block.is_full_with(room + 1));
+    }
+
+    #[test]
+    fn what_does_not_add_up_is_refused() {
+        let (first, bytes) = block();
+        let (two, five) = (AROUND + 3, 2 * AROUND + 3);
+        let whole = [two, five, bytes.len()];
+        for length in (0..bytes.len()).filter(|length| !whole.contains(length)) {
+            assert!(words(first, &bytes[..length]).is_err(), "{length} bytes");
+        }
+        let changed = |change: fn(&mut Vec<u8>)| {
+            let mut bytes = bytes.clone();
+            change(&mut bytes);
+            words(first, &bytes)
+        };
+        let cases: [fn(&mut Vec<u8>); 5] = [
+            |bytes| bytes[0] ^= 1,
+            |bytes| bytes[35] = 200,
+            |bytes| bytes[32] = 0xff,
+            |bytes| bytes.extend_from_within(..AROUND + 3),
+            |bytes| bytes.rotate_left(AROUND + 3),
+        ];
+        for (at, case) in cases.into_iter().enumerate() {
+            assert!(changed(case).is_err(), "{at}");
+        }
+        assert!(words(key(2), &bytes).is_err(), "it is named after another");
+    }
+}

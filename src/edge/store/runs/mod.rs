@@ -39,12 +39,17 @@ pub(super) use write::Pen;
 pub(super) const BLOCKS: TableDefinition<'static, &'static [u8; 40], &'static [u8]> = TableDefinition::new("blocks");
 /// Which runs there are, by number: the age, the number of the run that it is merged into or nought, how many words it has,
 /// and how many bytes these take.
-pub(super) const RUNS: TableDefinition<'static, u64, (u64, u64, u64, u64)> = TableDefinition::new("runs");
+pub(super) const RUNS: TableDefinition<'static, u64, Row> = TableDefinition::new("runs");
 
 /// A table of blocks, to be read.
 pub(super) trait Blocks: ReadableTable<&'static [u8; 40], &'static [u8]> {}
 
 impl<T: ReadableTable<&'static [u8; 40], &'static [u8]>> Blocks for T {}
+
+/// A run as it is in its table.
+type Row = (u64, u64, u64, u64);
+
+type RunTable<'t> = Table<'t, u64, Row>;
 
 pub(super) type BlockTable<'t> = Table<'t, &'static [u8; 40], &'static [u8]>;
 
@@ -91,7 +96,7 @@ impl Runs {
 
     /// Whether these are the runs of that tree, with filters that know all of them. Otherwise a key could be denied that is
     /// there.
-    pub(super) fn fit(&self, table: &impl ReadableTable<u64, (u64, u64, u64, u64)>) -> Result<(), StoreFault> {
+    pub(super) fn fit(&self, table: &impl ReadableTable<u64, Row>) -> Result<(), StoreFault> {
         let wrong = || StoreFault::Corrupt("the runs are not those of the tree".to_owned());
         let mut count = 0;
         for entry in table.iter()? {
@@ -137,7 +142,7 @@ impl Runs {
 }
 
 impl Run {
-    const fn row(&self) -> (u64, u64, u64, u64) {
+    const fn row(&self) -> Row {
         let into = match self.into {
             Some(into) => into,
             None => 0,
