@@ -261,6 +261,32 @@ fn nothing_is_swept_that_somebody_in_the_batch_still_sees() {
 }
 
 #[test]
+fn keys_that_come_again_after_their_time_are_right_in_whatever_run_they_are() {
+    let disk = Failing::default();
+    let mut engine = disk.open();
+    for round in 0..40 {
+        let now = NOW + round as u64 * KEEP.as_secs();
+        // Some come again as soon as they have expired; others later, and are swept before.
+        let (each, some) = (0..50, (1 + round % 3) * 100..(1 + round % 3) * 100 + 50);
+        finish(&mut engine, each.clone(), now);
+        finish(&mut engine, some.clone(), now);
+        engine.carry_all().unwrap();
+        if round % 4 == 3 {
+            drop(engine);
+            engine = disk.open();
+        }
+        assert_eq!(engine.keys(), 100, "{round}");
+        let again: Vec<_> = each.chain(some).map(|of| reserve(of, now)).collect();
+        for answer in engine.run(&again).unwrap().answers {
+            let Answer::Refused(Verdict::Duplicate { completed_at, .. }) = answer else {
+                panic!("{answer:?} in {round}");
+            };
+            assert_eq!(completed_at, now);
+        }
+    }
+}
+
+#[test]
 fn a_clock_that_went_back_shortens_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();

@@ -26,10 +26,11 @@ impl Runs {
                 let due: Vec<u64> = due.iter().map(|run| run.id).collect();
                 self.merge_into_one(&due);
             }
-            for of in self.under_way() {
-                self.go_on(&blocks, of, budget)?;
+            let under_way = self.under_way();
+            for of in &under_way {
+                self.go_on(&blocks, *of, budget)?;
             }
-            if self.list.len() <= MAX_RUNS {
+            if self.list.len() <= MAX_RUNS || under_way.is_empty() {
                 return Ok(());
             }
             budget = u64::MAX;
