@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
+use super::gather::Gathered;
 use super::payload::Payload;
 use super::share::{Crowded, Share, Shares};
 use super::tls::ClientTls;
@@ -356,6 +357,7 @@ impl Backend {
     async fn connect(&self, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
         let stream = TcpStream::connect(&self.rules.authority).await?;
         stream.set_nodelay(true)?;
+        let stream = Gathered::new(stream);
         match &self.rules.tls {
             None => handshake(stream, permit).await,
             Some(tls) => handshake(tls.connect(stream).await?, permit).await,

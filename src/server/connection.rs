@@ -9,12 +9,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
-use std::mem::replace;
+use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -224,9 +222,6 @@ async fn speak<T>(
         let request = Box::new(request);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
-            if gateway.is_crowded() {
-                after_the_others().await;
-            }
             Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
@@ -282,20 +277,6 @@ async fn speak<T>(
     } else if let Err(fault) = ended {
         tracing::debug!(%address, %fault, "connection ended early");
     }
-}
-
-/// Lets every task that is ready go first, once. Under load the answers of a round are then made one after the other and go
-/// out one after the other: the same code runs many times in a row, and whoever reads the answers wakes up once for many.
-async fn after_the_others() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The smallest read buffer that hyper takes.
