@@ -54,10 +54,11 @@ pub const MAX_SCANNED: usize = 4096;
 /// Most bytes of answers that are passed over for one page.
 pub const MAX_SCANNED_BYTES: usize = 4 << 20;
 
-/// Most bytes of answers on disk. An answer beyond is not kept; its outcome is.
+/// Most bytes of answers on disk, beside those that were swept and are not merged away yet ([`super::runs`]). An answer beyond
+/// is not kept; its outcome is.
 pub const MAX_ANSWER_BYTES: u64 = 4 << 30;
 
-/// Most keys on disk, about 6 GB without answers; one more is [`StoreFault::Full`].
+/// Most keys on disk, about 6 GB without answers and with what is not merged away yet; one more is [`StoreFault::Full`].
 pub const MAX_KEYS: u64 = 12_000_000;
 
 /// The open store.

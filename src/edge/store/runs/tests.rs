@@ -15,7 +15,7 @@ use super::*;
 use crate::ledger::{Latest, State};
 
 /// Keys that come again and again, so that runs have words on the same.
-const KEYS: u16 = 400;
+const KEYS: u16 = 200;
 
 fn key(of: u16) -> RecordKey {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &of.to_be_bytes());
@@ -132,11 +132,11 @@ fn layers() -> impl Strategy<Value = Vec<(Vec<(u16, u8)>, usize)>> {
     let words = proptest::collection::vec((0..KEYS, 0..6_u8), 1..60);
     // Some with answers, so that merges take more than one part.
     let answer = prop_oneof![Just(0_usize), 1..20_000_usize];
-    proptest::collection::vec((words, answer), 1..40)
+    proptest::collection::vec((words, answer), 1..30)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn the_last_word_on_each_key_counts_however_runs_are_merged(layers in layers()) {

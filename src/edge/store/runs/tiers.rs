@@ -23,6 +23,7 @@ pub(in super::super) const LEAST_MOVED: u64 = 256 << 10;
 pub(in super::super) const MAX_RUNS: usize = 64;
 
 /// What may be held in vain, in bytes and in words, beside as much as what counts: replaced, swept, and the words on that.
+/// While such a merge is under way, a half of what it moves may come.
 const SPARE_BYTES: u64 = 64 << 20;
 const SPARE_WORDS: u64 = 1 << 20;
 
