@@ -136,9 +136,7 @@ fn verify(write: &WriteTransaction) -> Result<(Runs, u64), StoreFault> {
         expected.add(at, &key, sizes.value());
     }
     if found != expected {
-        return Err(StoreFault::Corrupt(
-            "a record has no deadline, or a deadline no record".to_owned(),
-        ));
+        return Err(unequal());
     }
     if write.open_table(FACTS)?.get(LIVE)?.map(|live| live.value()) != Some(found.live.bytes) {
         return Err(StoreFault::Corrupt(
@@ -155,16 +153,20 @@ fn verify(write: &WriteTransaction) -> Result<(Runs, u64), StoreFault> {
     Ok((runs, answer_bytes))
 }
 
+pub(super) fn unequal() -> StoreFault {
+    StoreFault::Corrupt("a record has no deadline, or a deadline no record".to_owned())
+}
+
 /// Records and their deadlines, in whatever order.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Sum {
+pub(super) struct Sum {
     live: Live,
     /// The sum of a hash of each. Nobody makes two sums equal who does not mean to; whoever could, could write the file.
     hashes: u64,
 }
 
 impl Sum {
-    fn add(&mut self, at: u64, key: &RecordKey, sizes: (u32, u32)) {
+    pub(super) fn add(&mut self, at: u64, key: &RecordKey, sizes: (u32, u32)) {
         let mut hasher = DefaultHasher::new();
         (at, key, sizes).hash(&mut hasher);
         self.hashes = self.hashes.wrapping_add(hasher.finish());
