@@ -235,3 +235,59 @@ impl Facts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{NOW, granted, wait};
+    use super::super::{Store, embedded};
+    use super::*;
+
+    #[test]
+    fn tables_that_do_not_fit_together_are_refused() {
+        type Damage = fn(&WriteTransaction);
+        let cases: [(&str, Damage); 5] = [
+            ("a deadline is gone", |write| {
+                write.open_table(DEADLINES).unwrap().pop_first().unwrap();
+            }),
+            ("a deadline is another", |write| {
+                let mut deadlines = write.open_table(DEADLINES).unwrap();
+                let sizes = deadlines.pop_first().unwrap().unwrap().1.value();
+                deadlines.insert(&[7; 40], sizes).unwrap();
+            }),
+            ("a size is another", |write| {
+                let mut deadlines = write.open_table(DEADLINES).unwrap();
+                let (name, (bytes, answer)) = deadlines
+                    .pop_first()
+                    .unwrap()
+                    .map(|(name, sizes)| (*name.value(), sizes.value()))
+                    .unwrap();
+                deadlines.insert(&name, (bytes, answer + 1)).unwrap();
+            }),
+            ("what counts is another", |write| {
+                write.open_table(FACTS).unwrap().insert(LIVE, 1).unwrap();
+            }),
+            ("what is open is finished, too", |write| {
+                let mut open = write.open_table(OPEN).unwrap();
+                let record = open.pop_first().unwrap().unwrap().1.value().to_vec();
+                let (_, key) = split(write.open_table(DEADLINES).unwrap().first().unwrap().unwrap().0.value());
+                open.insert(key.as_bytes(), record.as_slice()).unwrap();
+            }),
+        ];
+        for (what, damage) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(folder.path()).unwrap();
+            for of in 0..3 {
+                wait(granted(&store, of, NOW).complete(201, None, NOW)).unwrap();
+            }
+            wait(granted(&store, 3, NOW).unknown(NOW)).unwrap();
+            drop(store);
+            let database = Database::open(folder.path().join(embedded::FILE)).unwrap();
+            let write = begin(&database).unwrap();
+            damage(&write);
+            write.commit().unwrap();
+            drop(database);
+            let fault = Store::open(folder.path()).unwrap_err();
+            assert!(matches!(fault, StoreFault::Corrupt(_)), "{what}: {fault:?}");
+        }
+    }
+}
