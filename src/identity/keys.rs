@@ -125,8 +125,8 @@ impl fmt::Debug for Key {
 
 impl Key {
     /// Whether the key made this signature. The algorithm is one of the key's own.
-    pub(super) fn signed(&self, message: &str, signature: &str, algorithm: Algorithm) -> bool {
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm.library()).unwrap_or(false)
+    pub(super) fn signed(&self, message: &[u8], signature: &str, algorithm: Algorithm) -> bool {
+        jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm.library()).unwrap_or(false)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Tokens as data: each recipe with what becomes of it (THREATS, F).
 
+mod vectors;
+
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
