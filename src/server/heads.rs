@@ -146,7 +146,8 @@ mod tests {
         let own = |stream| frame(kind::HEADERS, END_STREAM | 4, stream, 5, 0);
         let ours = |stream| frame(kind::HEADERS, END_STREAM | 4, stream, 90, 0);
         let away = |code| frame(kind::GOAWAY, 0, 0, 8, code);
-        let cases: Vec<(&str, Vec<Vec<Step>>, Vec<Refused>)> = vec![
+        type Case = (&'static str, Vec<Vec<Step>>, Vec<Refused>);
+        let cases: Vec<Case> = vec![
             ("answered", vec![vec![Opened(1), Handed], vec![Sent(ours(1))]], vec![]),
             (
                 "reset later",
