@@ -195,7 +195,7 @@ impl Metrics {
             )?,
             paces_alone: counter(
                 "tollgate_rate_limits_alone_total",
-                "Requests with a rate limit that this gateway counted for itself because the shared store did not.",
+                "Requests with a rate limit, and bad tokens, that this gateway counted for itself because the shared store did not.",
             )?,
             seen: Mutex::default(),
             connections: gauge("tollgate_connections", "Client connections open.")?,
