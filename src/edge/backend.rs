@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
+use super::gather::Gathered;
 use super::payload::Payload;
 use super::share::{Crowded, Share, Shares};
 use super::tls::{ClientTls, ClientTlsFault};
@@ -364,6 +365,7 @@ impl Backend {
             let era = self.era();
             let stream = TcpStream::connect(&self.rules.authority).await?;
             stream.set_nodelay(true)?;
+            let stream = Gathered::new(stream);
             let Some(tls) = &self.rules.tls else {
                 return Ok((handshake(stream, permit).await?, era));
             };

@@ -3,6 +3,7 @@
 //! Everything here waits, and nothing here decides.
 
 pub mod backend;
+pub mod gather;
 pub mod journal;
 pub mod jwks;
 pub mod locks;

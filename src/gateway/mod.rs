@@ -35,7 +35,6 @@ use hyper::body::Incoming;
 use ipnet::IpNet;
 use prometheus::Histogram;
 use smallvec::SmallVec;
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -117,33 +116,12 @@ struct Arrival<'a> {
     request_id: &'a HeaderValue,
 }
 
-/// From so many requests at one time on, a worker's answers wait for each other.
-const CROWD: usize = 8;
-
 /// One worker's gateway.
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
     worker: usize,
     ids: RequestIds,
-    /// Requests that are being answered.
-    under_way: Cell<usize>,
-}
-
-/// A request that is being answered, until it is dropped.
-struct UnderWay<'g>(&'g Cell<usize>);
-
-impl<'g> UnderWay<'g> {
-    fn new(count: &'g Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
 }
 
 impl Gateway {
@@ -154,14 +132,7 @@ impl Gateway {
             shared,
             worker,
             ids: RequestIds::new(),
-            under_way: Cell::new(0),
         }
-    }
-
-    /// Whether this worker answers so many requests at one time that they are better answered together.
-    #[must_use]
-    pub fn is_crowded(&self) -> bool {
-        self.under_way.get() >= CROWD
     }
 
     /// What all workers share.
@@ -176,7 +147,6 @@ impl Gateway {
     ///
     /// `two_framings`: the head's bytes had a `Content-Length` beside a `Transfer-Encoding`, which hyper does not show.
     pub async fn answer(&self, request: Box<Request<Incoming>>, peer: &Peer, two_framings: bool) -> Answer {
-        let _under_way = UnderWay::new(&self.under_way);
         let started = Instant::now();
         let rules = self.shared.rules.load_full();
         let id = self.ids.of(request.headers());

@@ -11,11 +11,9 @@ use ipnet::IpNet;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::mem::replace;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -231,9 +229,6 @@ async fn speak<T>(
         let request = Box::new(request);
         async move {
             let answer = gateway.answer(request, &peer, two_framings).await;
-            if gateway.is_crowded() {
-                after_the_others().await;
-            }
             Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
@@ -305,20 +300,6 @@ fn refused(gateway: &Gateway, peer: &Peer, why: Refused) {
         Refused::TooLarge => drop(gateway.malformed(peer, 431)),
         Refused::TooMany => gateway.shared().metrics.stream_refused(),
     }
-}
-
-/// Lets every task that is ready go first, once. Under load the answers of a round are then made one after the other and go
-/// out one after the other: the same code runs many times in a row, and whoever reads the answers wakes up once for many.
-async fn after_the_others() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// The smallest read buffer that hyper takes.

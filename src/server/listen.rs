@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use super::connection::{Manners, serve};
 use super::tls::Tls;
 use crate::config::Address;
+use crate::edge::gather::Gathered;
 use crate::edge::metrics::Metrics;
 use crate::gateway::Gateway;
 
@@ -117,7 +118,7 @@ pub(super) async fn accept(
                 connections.spawn_local(async move {
                     let _open = Open::new(&gateway.shared().metrics);
                     match stream {
-                        Stream::Tcp(io) => serve(gateway, io, address, tls.as_deref(), manners).await,
+                        Stream::Tcp(io) => serve(gateway, Gathered::new(io), address, tls.as_deref(), manners).await,
                         Stream::Unix(io) => serve(gateway, io, address, tls.as_deref(), manners).await,
                     }
                     drop(place);
