@@ -13,6 +13,7 @@ pub(super) mod kind {
     pub(in crate::server) const RST_STREAM: u8 = 3;
     pub(in crate::server) const GOAWAY: u8 = 7;
     pub(in crate::server) const WINDOW_UPDATE: u8 = 8;
+    pub(in crate::server) const CONTINUATION: u8 = 9;
 }
 
 /// The frames of one direction.
@@ -103,6 +104,11 @@ impl Cutter {
                 _ => 0,
             },
         }
+    }
+
+    /// Whether the last frame that was given has come to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.skip == 0
     }
 
     /// Whether everything up to here was whole frames.

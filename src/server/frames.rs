@@ -6,6 +6,7 @@
 //! connection has so many of them in each [`PERIOD`], and is closed when it has spent them.
 
 use std::cell::RefCell;
+use std::mem::replace;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -25,12 +26,17 @@ const MAX_WINDOWS: u64 = 1_000;
 /// Bytes written that explain one `WINDOW_UPDATE`. A client with small windows sends two for each that it has filled.
 const BYTES_PER_WINDOW: u64 = 64;
 
+/// Of a `HEADERS` or `CONTINUATION` frame: no more of the head follows (RFC 9113, 6.2).
+const END_HEADERS: u8 = 4;
+
 /// The frames of one connection, as they come in and go out.
 #[derive(Debug)]
 pub(super) struct Frames {
     coming: Cutter,
     going: Cutter,
     heads: Rc<RefCell<Heads>>,
+    /// A head ends with the frame that is coming.
+    head_ends: bool,
     idle: u32,
     windows: u64,
     /// Bytes written in this period.
@@ -50,6 +56,7 @@ impl Frames {
             coming: Cutter::after(preface),
             going: Cutter::after(0),
             heads,
+            head_ends: false,
             idle: 0,
             windows: 0,
             written: 0,
@@ -60,12 +67,25 @@ impl Frames {
     /// Counts the frames that begin in these bytes.
     pub(super) fn came(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         while let Some(frame) = self.coming.next(&mut bytes) {
+            self.end_head();
             if frame.kind == kind::HEADERS {
-                self.heads.borrow_mut().opened(frame.stream);
+                self.heads.borrow_mut().begun(frame.stream);
             }
+            let of_head = matches!(frame.kind, kind::HEADERS | kind::CONTINUATION);
+            self.head_ends = of_head && frame.flags & END_HEADERS != 0;
             self.count(frame.kind)?;
         }
+        if self.coming.is_whole() {
+            self.end_head();
+        }
         Ok(())
+    }
+
+    /// The last frame is whole: a head that ends with it is, too.
+    fn end_head(&mut self) {
+        if replace(&mut self.head_ends, false) {
+            self.heads.borrow_mut().whole();
+        }
     }
 
     /// These bytes were written.

@@ -36,6 +36,8 @@ pub(super) enum Refused {
 /// The requests of one connection, told by their streams.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
+    /// A stream whose head has not come to its end: nobody can have handed it over.
+    begun: Option<u32>,
     /// Streams that were opened since all were handed over.
     opened: VecDeque<u32>,
     /// How many of these were handed over.
@@ -47,12 +49,17 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// A `HEADERS` frame came. One of a stream that is known has trailers.
-    pub(super) fn opened(&mut self, stream: u32) {
-        if stream <= self.last {
-            return;
+    /// A `HEADERS` frame begins. One of a stream that is known has trailers.
+    pub(super) fn begun(&mut self, stream: u32) {
+        if stream > self.last {
+            self.last = stream;
+            self.begun = Some(stream);
         }
-        self.last = stream;
+    }
+
+    /// The head that had begun has come to its end.
+    pub(super) fn whole(&mut self) {
+        let Some(stream) = self.begun.take() else { return };
         if self.opened.len() == MAX_OPENED {
             self.forget();
         }
@@ -67,7 +74,7 @@ impl Heads {
     /// A frame goes out.
     pub(super) fn answered(&mut self, frame: &Frame) {
         // What is usual comes first: nothing is open that was not handed over.
-        if self.opened.is_empty() {
+        if self.opened.is_empty() && self.begun.is_none() {
             return;
         }
         let why = match frame.kind {
@@ -86,15 +93,18 @@ impl Heads {
     /// A turn of the connection is over: what has been refused since the last.
     pub(super) fn settle(&mut self) -> Vec<Refused> {
         let mut refused = Vec::new();
+        // A stream may also be reset for what came behind its head. So those come first that cannot have been handed over,
+        // and among the others the number is what counts.
+        self.told.sort_by_key(|(_, why)| *why == Refused::Malformed);
         for (stream, why) in std::mem::take(&mut self.told) {
-            if self.opened.len() == self.handed {
-                break;
-            }
+            let missing = self.opened.len() - self.handed;
             if stream == 0 {
                 // What had come before the fault was not handed over either, and will not be.
-                refused.extend(std::iter::repeat_n(why, self.opened.len() - self.handed));
+                let broken = usize::from(self.begun.take().is_some());
+                refused.extend(std::iter::repeat_n(why, missing + broken));
                 self.forget();
-                break;
+            } else if missing == 0 {
+                continue;
             }
             if let Some(place) = self.opened.iter().position(|own| *own == stream) {
                 self.opened.remove(place);
@@ -134,11 +144,12 @@ mod tests {
     /// What happens in one turn of a connection, in its order.
     #[derive(Clone)]
     enum Step {
+        Begun(u32),
         Opened(u32),
         Handed,
         Sent(Frame),
     }
-    use Step::{Handed, Opened, Sent};
+    use Step::{Begun, Handed, Opened, Sent};
 
     #[test]
     fn what_was_opened_and_not_handed_over_and_is_reset_was_refused() {
@@ -201,6 +212,30 @@ mod tests {
                 vec![],
             ),
             (
+                "the connection broke in a head",
+                vec![vec![Begun(1), Sent(away(9))]],
+                vec![Malformed],
+            ),
+            (
+                "a head that goes on, another reset for its body",
+                vec![
+                    vec![Opened(1), Handed, Begun(3)],
+                    vec![Sent(reset(1, 1))],
+                    vec![Opened(3), Handed],
+                ],
+                vec![],
+            ),
+            (
+                "too large, another reset for its body",
+                vec![vec![Opened(1), Handed, Opened(3), Sent(reset(1, 1)), Sent(own(3))]],
+                vec![TooLarge],
+            ),
+            (
+                "malformed, another reset for its body",
+                vec![vec![Opened(1), Handed, Opened(3), Sent(reset(1, 1)), Sent(reset(3, 1))]],
+                vec![Malformed],
+            ),
+            (
                 "the connection ends",
                 vec![vec![Opened(1), Sent(away(0))], vec![Handed]],
                 vec![],
@@ -226,7 +261,11 @@ mod tests {
             for steps in turns {
                 for step in steps {
                     match step {
-                        Opened(stream) => heads.opened(stream),
+                        Begun(stream) => heads.begun(stream),
+                        Opened(stream) => {
+                            heads.begun(stream);
+                            heads.whole();
+                        }
                         Handed => heads.handed(),
                         Sent(frame) => heads.answered(&frame),
                     }
@@ -241,7 +280,8 @@ mod tests {
     fn no_more_than_a_bounded_number_is_remembered() {
         let mut heads = Heads::default();
         for stream in 0..100_000_u32 {
-            heads.opened(stream * 2 + 1);
+            heads.begun(stream * 2 + 1);
+            heads.whole();
             heads.answered(&reset(stream * 2 + 1, 1));
             assert!(heads.opened.len() <= MAX_OPENED && heads.told.len() <= MAX_OPENED);
         }
