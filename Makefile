@@ -3,12 +3,15 @@
 CARGO ?= cargo
 # The lock file is part of the source: nothing here changes it.
 LOCKED := --locked
+# The one version of cargo-deny whose answer counts.
+DENY := 0.20.2
+DENY_INSTALL := $(CARGO) install cargo-deny $(LOCKED) --version $(DENY)
 # How often `make crash` kills something.
 ROUNDS ?= 2000
 
 # In order, also under `make -j`.
 .NOTPARALLEL:
-.PHONY: help demo test check fmt clippy doc bench fuzz crash deps
+.PHONY: help demo test check fmt clippy doc deny deny-install bench fuzz crash deps
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +26,7 @@ test: deps ## run every test
 	$(CARGO) test $(LOCKED) --no-fail-fast --lib --bins --tests
 
 # The tests come last, so that the output ends with what the test runner says.
-check: deps fmt clippy doc test ## what the CI runs: format, lints, documentation, tests
+check: deps fmt clippy doc deny test ## what the CI runs: format, lints, documentation, dependencies, tests
 
 fmt:
 	$(CARGO) fmt --check
@@ -33,6 +36,15 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+# With the network only if a crate of the lock files is not on this machine yet.
+deny: ## check licences, sources, versions and banned crates of all that is built in
+	@$(CARGO) deny --version 2>/dev/null | grep -qx 'cargo-deny $(DENY)' || { echo 'make deny: needs cargo-deny $(DENY), about four minutes once:  $(DENY_INSTALL)' >&2; exit 1; }
+	$(CARGO) deny $(LOCKED) --config .cargo/deny.toml check bans licenses sources
+	$(CARGO) deny $(LOCKED) --config .cargo/deny.toml --manifest-path tests/fuzz/Cargo.toml check bans licenses sources
+
+deny-install:
+	@$(CARGO) deny --version 2>/dev/null | grep -qx 'cargo-deny $(DENY)' || $(DENY_INSTALL)
 
 bench: ## measure against HAProxy and nginx, the masking and the store, about ten minutes; writes target/bench/*.md
 	$(CARGO) bench $(LOCKED) --bench policy

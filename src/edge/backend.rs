@@ -26,7 +26,7 @@ use tokio::time::Sleep;
 use super::gather::Gathered;
 use super::payload::Payload;
 use super::share::{Crowded, Share, Shares};
-use super::tls::ClientTls;
+use super::tls::{ClientTls, ClientTlsFault};
 
 /// How long a connection may be idle and still be used again. Short: backends of this age close theirs after
 /// five seconds, and a request that meets a closing connection may not be sent twice.
@@ -92,6 +92,8 @@ struct Idle {
 struct Wire {
     sender: SendRequest<Payload>,
     alarm: Alarm,
+    /// By which certificates it was opened ([`ClientTls::era`]).
+    era: u64,
 }
 
 /// A timer that is kept from one wait to the next and set again only when it rings too early: most waits are over
@@ -299,7 +301,7 @@ impl Backend {
                 for other in 0..self.idle.len() {
                     if let Some(wire) = self.take_idle(other).await {
                         // The other worker's timers are not for this one to wait on.
-                        return Ok(self.wire(wire.sender));
+                        return Ok(self.wire(wire.sender, wire.era));
                     }
                 }
                 tokio::time::timeout(self.rules.connect_timeout, Arc::clone(&self.open).acquire_owned())
@@ -311,15 +313,16 @@ impl Backend {
         };
         match tokio::time::timeout(self.rules.connect_timeout, self.connect(permit)).await {
             Ok(connected) => connected
-                .map(|sender| self.wire(sender))
+                .map(|(sender, era)| self.wire(sender, era))
                 .map_err(SendFault::Unreachable),
             Err(_) => Err(SendFault::Unreachable(io::ErrorKind::TimedOut.into())),
         }
     }
 
-    fn wire(&self, sender: SendRequest<Payload>) -> Wire {
+    fn wire(&self, sender: SendRequest<Payload>, era: u64) -> Wire {
         Wire {
             sender,
+            era,
             alarm: Alarm::new(self.rules.timeout),
         }
     }
@@ -327,6 +330,7 @@ impl Backend {
     async fn take_idle(&self, worker: usize) -> Option<Wire> {
         while let Some(Idle { mut wire, since }) = self.pop_idle(worker) {
             if since.elapsed() <= MAX_IDLE
+                && wire.era == self.era()
                 && let Ok(Ok(())) = tokio::time::timeout(self.rules.connect_timeout, wire.sender.ready()).await
             {
                 return Some(wire);
@@ -340,7 +344,8 @@ impl Backend {
     fn ready_idle(&self, worker: usize) -> Option<Wire> {
         let mut idle = self.idle.get(worker)?.lock().unwrap_or_else(PoisonError::into_inner);
         let youngest = idle.back()?;
-        let usable = youngest.wire.sender.is_ready() && youngest.since.elapsed() <= MAX_IDLE;
+        let usable =
+            youngest.wire.sender.is_ready() && youngest.wire.era == self.era() && youngest.since.elapsed() <= MAX_IDLE;
         if usable {
             idle.pop_back().map(|idle| idle.wire)
         } else {
@@ -354,14 +359,45 @@ impl Backend {
         idle.lock().unwrap_or_else(PoisonError::into_inner).pop_back()
     }
 
-    async fn connect(&self, permit: OwnedSemaphorePermit) -> io::Result<SendRequest<Payload>> {
-        let stream = TcpStream::connect(&self.rules.authority).await?;
-        stream.set_nodelay(true)?;
-        let stream = Gathered::new(stream);
-        match &self.rules.tls {
-            None => handshake(stream, permit).await,
-            Some(tls) => handshake(tls.connect(stream).await?, permit).await,
+    /// A connection, and by which certificates it was opened.
+    async fn connect(&self, permit: OwnedSemaphorePermit) -> io::Result<(SendRequest<Payload>, u64)> {
+        loop {
+            let era = self.era();
+            let stream = TcpStream::connect(&self.rules.authority).await?;
+            stream.set_nodelay(true)?;
+            let stream = Gathered::new(stream);
+            let Some(tls) = &self.rules.tls else {
+                return Ok((handshake(stream, permit).await?, era));
+            };
+            let stream = tls.connect(stream).await?;
+            // The certificates may have changed in between: then it would carry one request too many.
+            if era == self.era() {
+                return Ok((handshake(stream, permit).await?, era));
+            }
         }
+    }
+
+    /// By which certificates a connection must have been opened to carry a request; 0 without TLS.
+    fn era(&self) -> u64 {
+        self.rules.tls.as_ref().map_or(0, |tls| tls.era())
+    }
+
+    /// Reads the certificates again, and closes what is idle if they are others: whoever was trusted then may not be
+    /// now. What is under way is finished. Tells whether they are others.
+    ///
+    /// # Errors
+    /// What is wrong with which file; then what was good stays.
+    pub fn reload_tls(&self) -> Result<bool, ClientTlsFault> {
+        let Some(tls) = &self.rules.tls else {
+            return Ok(false);
+        };
+        let changed = tls.reload()?;
+        if changed {
+            for idle in &self.idle {
+                idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            }
+        }
+        Ok(changed)
     }
 
     fn note(&self, up: bool) {
@@ -412,7 +448,7 @@ impl Lease {
 
     /// The body was read to its end: the connection may carry another request.
     pub fn keep(self) {
-        if self.wire.sender.is_closed() {
+        if self.wire.sender.is_closed() || self.wire.era != self.backend.era() {
             return;
         }
         let Some(idle) = self.backend.idle.get(self.worker) else {

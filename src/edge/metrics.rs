@@ -51,6 +51,7 @@ pub struct Metrics {
     seen: Mutex<(u64, u64)>,
     connections: IntGauge,
     turned_away: IntCounterVec,
+    streams_refused: IntCounter,
     store_keys: IntGauge,
     store_bytes: IntGauge,
     store_unknown: IntGauge,
@@ -121,13 +122,11 @@ impl Metrics {
             registry.register(Box::new(vec.clone()))?;
             Ok(vec)
         };
-        let audit_records = IntCounter::new("tollgate_audit_records_total", "Lines written to the audit log.")?;
-        registry.register(Box::new(audit_records.clone()))?;
-        let paces_alone = IntCounter::new(
-            "tollgate_rate_limits_alone_total",
-            "Requests with a rate limit that this gateway counted for itself because the shared store did not.",
-        )?;
-        registry.register(Box::new(paces_alone.clone()))?;
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
         Ok(Arc::new(Self {
             requests: counters(
                 "tollgate_requests_total",
@@ -189,18 +188,25 @@ impl Metrics {
                 "tollgate_policy_reload_failed",
                 "1 while the policy files on disk do not load.",
             )?,
-            audit_records,
+            audit_records: counter("tollgate_audit_records_total", "Lines written to the audit log.")?,
             paces_shared: gauge(
                 "tollgate_rate_limits_shared",
                 "1 while rate limits are counted in the shared store.",
             )?,
-            paces_alone,
+            paces_alone: counter(
+                "tollgate_rate_limits_alone_total",
+                "Requests with a rate limit, and bad tokens, that this gateway counted for itself because the shared store did not.",
+            )?,
             seen: Mutex::default(),
             connections: gauge("tollgate_connections", "Client connections open.")?,
             turned_away: counters(
                 "tollgate_connections_refused_total",
                 "Client connections closed whatever else they had to ask, by reason.",
                 &["reason"],
+            )?,
+            streams_refused: counter(
+                "tollgate_streams_refused_total",
+                "HTTP/2 requests refused unread because their connection had as many as it may have; they may be sent again.",
             )?,
             store_keys: gauge("tollgate_store_keys", "Idempotency keys in the store.")?,
             store_bytes: gauge("tollgate_store_bytes", "Size of the store's file in bytes.")?,
@@ -291,6 +297,11 @@ impl Metrics {
     /// A connection was closed, whatever else it had to ask.
     pub fn turned_away(&self, why: TurnedAway) {
         self.turned_away.with_label_values(&[why.label()]).inc();
+    }
+
+    /// An HTTP/2 request was refused unread because its connection had as many as it may have.
+    pub fn stream_refused(&self) {
+        self.streams_refused.inc();
     }
 
     /// What others know, brought up to date before it is shown.

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -31,6 +32,8 @@ pub struct ClientTls {
     /// The bytes that `current` was made of.
     read: Mutex<Read>,
     current: ArcSwap<ClientConfig>,
+    /// How often `current` was replaced.
+    era: AtomicU64,
 }
 
 /// What the files hold.
@@ -74,6 +77,7 @@ impl ClientTls {
             current: ArcSwap::from_pointee(read.configuration()?),
             read: Mutex::new(read),
             files,
+            era: AtomicU64::new(0),
         })
     }
 
@@ -88,8 +92,17 @@ impl ClientTls {
             return Ok(false);
         }
         self.current.store(Arc::new(now.configuration()?));
+        // After it: who has seen this era has the configuration that came with it, or a later one.
+        self.era.fetch_add(1, Ordering::Release);
         *before = now;
         Ok(true)
+    }
+
+    /// A number that is another one once the files are others. Asked before a handshake, it says by which of them a
+    /// connection was opened.
+    #[must_use]
+    pub fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
     }
 
     /// The files that it was made of.

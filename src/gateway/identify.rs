@@ -107,7 +107,7 @@ pub(super) async fn identify(
     }
     let Some(token) = bearer(field) else {
         tries.may_try()?;
-        tries.failed();
+        tries.failed().await;
         return Err(Refusal::because(Reason::InvalidToken, "not one bearer token"));
     };
     let certificate = peer.certificate.as_deref().map(|certificate| &certificate.sha256);
@@ -125,7 +125,7 @@ pub(super) async fn identify(
     });
     if judged.is_err() && keys.ring.has_usable_key() {
         // Without a key no token is good, which is nobody's fault.
-        tries.failed();
+        tries.failed().await;
     }
     let (identity, keys) = judged?;
     let expires_at = identity.authority.caller.expires_at;

@@ -238,7 +238,7 @@ impl Gateway {
         }
         let beside = Beside {
             peer: arrival.peer,
-            tries: self.shared.attempts.from(call.source),
+            tries: self.shared.attempts.from(call.source, self.shared.paces.shared()),
             revoked: &self.shared.revoked,
         };
         let caller = identify(rules, &call.headers, &beside, line.now())

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::refusal::Refusal;
 use super::source::neighbourhood;
-use crate::edge::store::{Counted, SharedPaces};
+use crate::edge::store::{Counted, SharedPaces, Whose};
 use crate::identity::Caller;
 use crate::policy::{Authority, Pace, RateLimit};
 
@@ -44,6 +44,7 @@ pub struct Attempts {
 pub(super) struct Tries<'a> {
     attempts: &'a Attempts,
     source: IpAddr,
+    shared: Option<&'a SharedPaces>,
 }
 
 /// How a user stands with a limit, for the `RateLimit` fields.
@@ -129,7 +130,8 @@ impl Paces {
             return Err(wait);
         }
         let Caller { issuer, user, .. } = &caller.caller;
-        let Some(Counted { ahead, wait }) = shared.take(issuer, user, limit.every(), limit.burst).await else {
+        let whose = Whose::Requests { issuer, user };
+        let Some(Counted { ahead, wait }) = shared.take(whose, limit.every(), limit.burst).await else {
             return self.own.admit(who, limit);
         };
         let ahead = nanos(ahead);
@@ -152,9 +154,13 @@ impl Attempts {
         }
     }
 
-    /// Those of one address, and of its neighbours that nobody can tell from it.
-    pub(super) fn from(&self, source: IpAddr) -> Tries<'_> {
-        Tries { attempts: self, source }
+    /// Those of one address, and of its neighbours that nobody can tell from it; `shared` counts them for several gateways.
+    pub(super) fn from<'a>(&'a self, source: IpAddr, shared: Option<&'a SharedPaces>) -> Tries<'a> {
+        Tries {
+            attempts: self,
+            source,
+            shared,
+        }
     }
 }
 
@@ -172,11 +178,24 @@ impl Tries<'_> {
         }
     }
 
-    /// The token was bad.
-    pub(super) fn failed(&self) {
+    /// The token was bad. Where several gateways share a server, it says how many there were at all of them: a gateway
+    /// hears of those at the others with the first that it sees itself, so that good tokens wait for nobody.
+    pub(super) async fn failed(&self) {
         let Attempts { limit, table } = self.attempts;
-        // Beyond the limit there is nothing more to count.
-        let _ = table.take(self.who(), *limit, table.now());
+        // Beyond the limit there is nothing more to count, and a flood costs the server nothing.
+        if table.take(self.who(), *limit, table.now()).is_ok()
+            && let Some(shared) = self.shared
+        {
+            Box::pin(self.count_in(shared)).await;
+        }
+    }
+
+    async fn count_in(&self, shared: &SharedPaces) {
+        let Attempts { limit, table } = self.attempts;
+        let whose = Whose::BadTokens(neighbourhood(self.source));
+        if let Some(Counted { ahead, .. }) = shared.take(whose, limit.every(), limit.burst).await {
+            table.learn_more(self.who(), table.now().saturating_add(nanos(ahead)));
+        }
     }
 }
 
@@ -265,6 +284,17 @@ impl Table {
         self.at(who, |place| *place = Place { who, kept });
     }
 
+    /// The same, unless more has been counted here.
+    fn learn_more(&self, who: (u64, u64), kept: u64) {
+        self.at(who, |place| {
+            let own = if place.who == who { place.kept } else { 0 };
+            *place = Place {
+                who,
+                kept: kept.max(own),
+            };
+        });
+    }
+
     /// Does something with a user's place: with that of the user who would be the first to have nothing to be kept of, if he
     /// has none.
     fn at<T>(&self, who: (u64, u64), what: impl FnOnce(&mut Place) -> T) -> Option<T> {
@@ -320,31 +350,31 @@ mod tests {
     }
 
     fn tries(attempts: &Attempts, from: &str) -> Result<(), Refusal> {
-        attempts.from(from.parse().unwrap()).may_try()
+        attempts.from(from.parse().unwrap(), None).may_try()
     }
 
-    #[test]
-    fn an_address_with_too_many_bad_tokens_is_not_listened_to() {
+    #[tokio::test]
+    async fn an_address_with_too_many_bad_tokens_is_not_listened_to() {
         let limit = RateLimit {
             requests: 3,
             per: Duration::from_secs(3600),
             burst: 3,
         };
         let attempts = Attempts::new(limit);
-        let fail = |from: &str| attempts.from(from.parse().unwrap()).failed();
+        let fail = async |from: &str| attempts.from(from.parse().unwrap(), None).failed().await;
         for _ in 0..3 {
             assert!(tries(&attempts, "192.0.2.1").is_ok());
             assert!(tries(&attempts, "192.0.2.1").is_ok(), "to look is not to count");
-            fail("192.0.2.1");
+            fail("192.0.2.1").await;
         }
         for _ in 0..10 {
             assert!(tries(&attempts, "192.0.2.1").is_err());
-            fail("192.0.2.1");
+            fail("192.0.2.1").await;
         }
         assert!(tries(&attempts, "::ffff:192.0.2.1").is_err(), "the same address");
         assert!(tries(&attempts, "192.0.2.2").is_ok());
         for host in 1..=3 {
-            fail(&format!("2001:db8:0:1::{host}"));
+            fail(&format!("2001:db8:0:1::{host}")).await;
         }
         assert!(
             tries(&attempts, "2001:db8:0:1:ffff::1").is_err(),

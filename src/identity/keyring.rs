@@ -77,7 +77,7 @@ impl Keyring {
             Candidates::Keys { found, guessed } => {
                 let signed = found
                     .into_iter()
-                    .any(|key| key.signed(token.signed, token.signature, token.algorithm));
+                    .any(|key| key.signed(token.signed.as_bytes(), token.signature, token.algorithm));
                 if !signed && guessed {
                     return Err(TokenFault::UnknownKey { issuer });
                 }

@@ -1,5 +1,6 @@
 //! Public keys, from PEM, from a JWK set (RFC 7517), or a shared secret; each bound to the algorithms that it is for.
 
+use aws_lc_rs::signature::{self, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
@@ -85,6 +86,9 @@ pub enum KeyFault {
     /// An RSA exponent with which nothing is safe, or that costs too much.
     #[error("has an RSA exponent that is not taken: odd ones from 3 to 2^33 are")]
     Exponent,
+    /// Numbers that are no point of the curve that is named.
+    #[error("is no point of its curve")]
+    Point,
     /// A curve or key type that is not used.
     #[error("has a key type or curve that is not supported")]
     Type,
@@ -125,8 +129,8 @@ impl fmt::Debug for Key {
 
 impl Key {
     /// Whether the key made this signature. The algorithm is one of the key's own.
-    pub(super) fn signed(&self, message: &str, signature: &str, algorithm: Algorithm) -> bool {
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm.library()).unwrap_or(false)
+    pub(super) fn signed(&self, message: &[u8], signature: &str, algorithm: Algorithm) -> bool {
+        jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm.library()).unwrap_or(false)
     }
 }
 
@@ -292,6 +296,8 @@ fn from_info(pem: &[u8], info: &SubjectPublicKeyInfoDer<'_>) -> Result<(Decoding
         .into_iter()
         .find(|(oid, _)| has(oid));
     if let Some((_, algorithm)) = curve {
+        let (bits, _) = der(rest, 0x03).ok_or(KeyFault::Pem)?;
+        point(algorithm, bits.get(1..).ok_or(KeyFault::Pem)?)?;
         let key = DecodingKey::from_ec_pem(pem).map_err(|_| KeyFault::Pem)?;
         return Ok((key, vec![algorithm]));
     }
@@ -343,6 +349,17 @@ fn rsa_exponent(exponent: &[u8]) -> Result<(), KeyFault> {
     }
 }
 
+/// A key that is no point of its curve verifies nothing, and is said so before a token comes.
+fn point(algorithm: Algorithm, point: &[u8]) -> Result<(), KeyFault> {
+    let curve = match algorithm {
+        Algorithm::ES384 => &signature::ECDSA_P384_SHA384_FIXED,
+        _ => &signature::ECDSA_P256_SHA256_FIXED,
+    };
+    ParsedPublicKey::new(curve, point)
+        .map(drop)
+        .map_err(|_| KeyFault::Point)
+}
+
 type Read = (Option<String>, Result<(DecodingKey, Vec<Algorithm>), KeyFault>);
 
 /// One JWK: its id, and the key or why it is not used.
@@ -391,7 +408,13 @@ fn from_jwk(members: &Map<String, Value>, allowed: &[Algorithm]) -> Result<(Deco
                 "P-384" => (Algorithm::ES384, 48),
                 _ => return Err(KeyFault::Type),
             };
-            let key = DecodingKey::from_ec_components(coordinate("x", size)?, coordinate("y", size)?);
+            let (x, y) = (coordinate("x", size)?, coordinate("y", size)?);
+            let mut whole = vec![0x04];
+            for part in [x, y] {
+                whole.extend(URL_SAFE_NO_PAD.decode(part).map_err(|_| KeyFault::Point)?);
+            }
+            point(algorithm, &whole)?;
+            let key = DecodingKey::from_ec_components(x, y);
             (vec![algorithm], key)
         }
         "OKP" if text("crv")? == "Ed25519" => {
@@ -413,16 +436,24 @@ fn from_jwk(members: &Map<String, Value>, allowed: &[Algorithm]) -> Result<(Deco
     Ok((key, common(allowed, &own)?))
 }
 
-/// RFC 7517, 4.2 and 4.3.
+/// RFC 7517, 4.2 and 4.3: what is there must say so, and an operation is named once.
 fn for_signatures(members: &Map<String, Value>) -> Result<(), KeyFault> {
-    let used = match members.get("use") {
-        None => true,
-        Some(value) => value.as_str() == Some("sig"),
+    if members.get("use").is_some_and(|value| value.as_str() != Some("sig")) {
+        return Err(KeyFault::Use);
+    }
+    let Some(operations) = members.get("key_ops") else {
+        return Ok(());
     };
-    let operates = match members.get("key_ops") {
-        None => true,
-        Some(Value::Array(operations)) => operations.iter().any(|one| one.as_str() == Some("verify")),
-        Some(_) => false,
-    };
-    if used && operates { Ok(()) } else { Err(KeyFault::Use) }
+    let mut named: Vec<&str> = operations
+        .as_array()
+        .and_then(|all| all.iter().map(Value::as_str).collect())
+        .ok_or(KeyFault::Member("key_ops"))?;
+    let (count, verifies) = (named.len(), named.contains(&"verify"));
+    named.sort_unstable();
+    named.dedup();
+    match (named.len() == count, verifies) {
+        (false, _) => Err(KeyFault::Member("key_ops")),
+        (true, false) => Err(KeyFault::Use),
+        (true, true) => Ok(()),
+    }
 }

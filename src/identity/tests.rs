@@ -1,5 +1,7 @@
 //! Tokens as data: each recipe with what becomes of it (THREATS, F).
 
+mod vectors;
+
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -551,6 +553,89 @@ fn a_key_set_is_read_key_by_key() {
             jwk(&RSA, &json!({"kid": "1", "key_ops": ["sign"]})),
             Some(KeyFault::Use),
         ),
+        (
+            jwk(&EC, &json!({"kid": "1", "key_ops": ["verify"], "use": "enc"})),
+            Some(KeyFault::Use),
+        ),
+        (
+            jwk(
+                &EC,
+                &json!({"kid": "1", "key_ops": ["encrypt", "wrapKey"], "use": "sig"}),
+            ),
+            Some(KeyFault::Use),
+        ),
+        (
+            jwk(
+                &EC,
+                &json!({"kid": "1", "key_ops": ["sign", "verify"], "use": "sig", "alg": "ES256"}),
+            ),
+            None,
+        ),
+        (jwk(&EC, &json!({"kid": "1", "key_ops": []})), Some(KeyFault::Use)),
+        (
+            jwk(&EC, &json!({"kid": "1", "key_ops": ["Verify"]})),
+            Some(KeyFault::Use),
+        ),
+        (jwk(&EC, &json!({"kid": "1", "use": "SIG"})), Some(KeyFault::Use)),
+        (jwk(&EC, &json!({"kid": "1", "use": null})), Some(KeyFault::Use)),
+        (jwk(&EC, &json!({"kid": "1", "use": ["sig"]})), Some(KeyFault::Use)),
+        (
+            jwk(&EC, &json!({"kid": "1", "key_ops": "verify"})),
+            Some(KeyFault::Member("key_ops")),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "key_ops": ["verify", 7]})),
+            Some(KeyFault::Member("key_ops")),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "key_ops": ["verify", "verify"]})),
+            Some(KeyFault::Member("key_ops")),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "alg": "ES384"})),
+            Some(KeyFault::Algorithm),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "alg": "HS256"})),
+            Some(KeyFault::Algorithm),
+        ),
+        (jwk(&EC, &json!({"kid": "1", "alg": "none"})), Some(KeyFault::Algorithm)),
+        (
+            jwk(&EC, &json!({"kid": "1", "alg": "es256"})),
+            Some(KeyFault::Algorithm),
+        ),
+        (jwk(&EC, &json!({"kid": "1", "alg": 7})), Some(KeyFault::Member("alg"))),
+        (
+            jwk(&RSA, &json!({"kid": "1", "alg": "RSA-OAEP"})),
+            Some(KeyFault::Algorithm),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "crv": "P-384"})),
+            Some(KeyFault::Member("x")),
+        ),
+        (jwk(&EC, &json!({"kid": "1", "crv": "secp256k1"})), Some(KeyFault::Type)),
+        (jwk(&EC, &json!({"kid": "1", "crv": "p-256"})), Some(KeyFault::Type)),
+        (jwk(&EC, &json!({"kid": "1", "kty": "ec"})), Some(KeyFault::Type)),
+        (
+            jwk(&EC, &json!({"kid": "1", "y": SubjectKey::of(&OTHER_EC).1})),
+            Some(KeyFault::Point),
+        ),
+        (
+            jwk(&EC, &json!({"kid": "1", "x": URL_SAFE_NO_PAD.encode([0; 32])})),
+            Some(KeyFault::Point),
+        ),
+        (
+            json!({"kid": "1", "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 32]), "alg": "HS256"}),
+            Some(KeyFault::Type),
+        ),
+        (
+            json!({"kid": "1", "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32])}),
+            Some(KeyFault::Algorithm),
+        ),
+        (
+            json!({"kid": "1", "kty": "OKP", "crv": "Ed448", "x": URL_SAFE_NO_PAD.encode([7; 57])}),
+            Some(KeyFault::Type),
+        ),
         (jwk(&RSA, &json!({"kid": "1", "d": "AQAB"})), Some(KeyFault::Private)),
         (jwk(&RSA, &json!({"kid": "good"})), Some(KeyFault::DuplicateKid)),
         (
@@ -706,6 +791,18 @@ fn odd_key_files_are_refused() {
     padded.extend_from_slice(b"\n\n");
     assert_eq!(KeySet::secret(&padded).unwrap_err(), KeyFault::ShortSecret(31));
     assert!(KeySet::secret(&[b'x'; 32]).is_ok());
+}
+
+#[test]
+fn a_key_off_its_curve_is_no_key() {
+    let (head, rest) = EC.public_pem.trim().split_once('\n').unwrap();
+    let (body, foot) = rest.rsplit_once('\n').unwrap();
+    let standard = base64::engine::general_purpose::STANDARD;
+    let mut der = standard.decode(body.replace(['\r', '\n'], "")).unwrap();
+    *der.last_mut().unwrap() ^= 1;
+    let pem = format!("{}\n{}\n{foot}\n", head.trim(), standard.encode(der));
+    let fault = KeySet::public_key(pem.as_bytes(), &[Algorithm::ES256]).unwrap_err();
+    assert_eq!(fault, KeyFault::Point);
 }
 
 #[test]

@@ -8,8 +8,9 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ipnet::IpNet;
+use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::certificate;
 use super::crowd::Crowd;
 use super::frames::Frames;
+use super::heads::{Heads, Refused};
 use super::patience::{Doings, Patience, Patient};
 use super::proxy::{self, Sender};
 use super::streams::{Held, Streams};
@@ -209,12 +211,17 @@ async fn speak<T>(
     let flooded = Arc::clone(&gateway.shared().metrics);
     let answering = Rc::clone(&gateway);
     let requests = Rc::clone(&doings);
+    let heads = two.then(Rc::<RefCell<Heads>>::default);
+    let handed = heads.clone();
     let asking = Rc::clone(&peer);
     let ending = Rc::clone(&peer);
     let end = end.told(&ending);
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = Rc::clone(&answering);
         let busy = requests.begin();
+        if let Some(heads) = &handed {
+            heads.borrow_mut().handed();
+        }
         let two_framings = request.headers().contains_key(header::TRANSFER_ENCODING)
             && requests.doubts_framing(request.method().as_str());
         requests.forget_head();
@@ -225,9 +232,9 @@ async fn speak<T>(
             Ok::<_, Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
-    let ended = if two {
-        let io = io.multiplexed(Frames::after(PREFACE.len()));
-        // What is a little over the limit is answered by the gateway, with its line; the library's own answer has none.
+    let ended = if let Some(heads) = heads {
+        let io = io.multiplexed(Frames::after(PREFACE.len(), Rc::clone(&heads)));
+        // What is a little over the limit is answered by the gateway, in words; the library's own answer has none.
         let header_list = u32::try_from(header_bytes.saturating_mul(2)).unwrap_or(u32::MAX);
         let connection = http2::Builder::new(Streams { stall })
             .timer(TokioTimer::new())
@@ -243,14 +250,21 @@ async fn speak<T>(
             .keep_alive_timeout(two::PING_WITHIN)
             .serve_connection(TokioIo::new(io), service);
         let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = end => {
+        let mut end = std::pin::pin!(end);
+        let mut ending = false;
+        poll_fn(|cx| {
+            let mut ended = connection.as_mut().poll(cx);
+            if ended.is_pending() && !ending && end.as_mut().poll(cx).is_ready() {
+                ending = true;
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                ended = connection.as_mut().poll(cx);
             }
-        }
+            for why in heads.borrow_mut().settle() {
+                refused(&gateway, &peer, why);
+            }
+            ended
+        })
+        .await
     } else {
         let refusing = Rc::clone(&gateway);
         let io = io.refusing(Box::new(move |status| refusing.malformed(&peer, status)));
@@ -276,6 +290,15 @@ async fn speak<T>(
         tracing::debug!(%address, "connection closed: more HTTP/2 frames than any client has a use for");
     } else if let Err(fault) = ended {
         tracing::debug!(%address, %fault, "connection ended early");
+    }
+}
+
+/// A request that the library has refused by itself: its audit line, or its place among those that may be sent again.
+fn refused(gateway: &Gateway, peer: &Peer, why: Refused) {
+    match why {
+        Refused::Malformed => drop(gateway.malformed(peer, 400)),
+        Refused::TooLarge => drop(gateway.malformed(peer, 431)),
+        Refused::TooMany => gateway.shared().metrics.stream_refused(),
     }
 }
 

@@ -5,8 +5,14 @@
 //! CVE-2023-44487). The library under us limits what they may hold in memory; here is what they may cost in time: a
 //! connection has so many of them in each [`PERIOD`], and is closed when it has spent them.
 
+use std::cell::RefCell;
+use std::mem::replace;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+use super::cutter::{Cutter, kind};
+use super::heads::Heads;
 
 /// How long an allowance lasts.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -20,24 +26,17 @@ const MAX_WINDOWS: u64 = 1_000;
 /// Bytes written that explain one `WINDOW_UPDATE`. A client with small windows sends two for each that it has filled.
 const BYTES_PER_WINDOW: u64 = 64;
 
-/// Bytes of a frame's head (RFC 9113, 4.1).
-const HEAD: usize = 9;
+/// Of a `HEADERS` or `CONTINUATION` frame: no more of the head follows (RFC 9113, 6.2).
+const END_HEADERS: u8 = 4;
 
-/// Frame types that are counted otherwise than as idle (RFC 9113, 6).
-mod kind {
-    pub(super) const DATA: u8 = 0;
-    pub(super) const HEADERS: u8 = 1;
-    pub(super) const WINDOW_UPDATE: u8 = 8;
-}
-
-/// The frames of one connection, as they come in.
+/// The frames of one connection, as they come in and go out.
 #[derive(Debug)]
 pub(super) struct Frames {
-    /// What has come of a frame's head.
-    head: [u8; HEAD],
-    known: usize,
-    /// Bytes of the present frame's payload, or of the preface, that are still to come.
-    skip: usize,
+    coming: Cutter,
+    going: Cutter,
+    heads: Rc<RefCell<Heads>>,
+    /// A head ends with the frame that is coming.
+    head_ends: bool,
     idle: u32,
     windows: u64,
     /// Bytes written in this period.
@@ -52,11 +51,12 @@ pub(super) struct Flood;
 
 impl Frames {
     /// A connection whose preface, of so many bytes, is still to be read.
-    pub(super) fn after(preface: usize) -> Self {
+    pub(super) fn after(preface: usize, heads: Rc<RefCell<Heads>>) -> Self {
         Self {
-            head: [0; HEAD],
-            known: 0,
-            skip: preface,
+            coming: Cutter::after(preface),
+            going: Cutter::after(0),
+            heads,
+            head_ends: false,
             idle: 0,
             windows: 0,
             written: 0,
@@ -66,31 +66,34 @@ impl Frames {
 
     /// Counts the frames that begin in these bytes.
     pub(super) fn came(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
-        while !bytes.is_empty() {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = bytes.get(skipped..).unwrap_or_default();
-            let wanted = self.head.get_mut(self.known..).unwrap_or_default();
-            let count = wanted.len().min(bytes.len());
-            let (now, rest) = bytes.split_at(count);
-            for (to, from) in wanted.iter_mut().zip(now) {
-                *to = *from;
+        while let Some(frame) = self.coming.next(&mut bytes) {
+            self.end_head();
+            if frame.kind == kind::HEADERS {
+                self.heads.borrow_mut().begun(frame.stream);
             }
-            self.known += count;
-            bytes = rest;
-            if self.known == HEAD {
-                let [a, b, c, kind, ..] = self.head;
-                self.known = 0;
-                self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                self.count(kind)?;
-            }
+            let of_head = matches!(frame.kind, kind::HEADERS | kind::CONTINUATION);
+            self.head_ends = of_head && frame.flags & END_HEADERS != 0;
+            self.count(frame.kind)?;
+        }
+        if self.coming.is_whole() {
+            self.end_head();
         }
         Ok(())
     }
 
-    /// So many bytes were written.
-    pub(super) fn wrote(&mut self, bytes: usize) {
-        self.written += bytes as u64;
+    /// The last frame is whole: a head that ends with it is, too.
+    fn end_head(&mut self) {
+        if replace(&mut self.head_ends, false) {
+            self.heads.borrow_mut().whole();
+        }
+    }
+
+    /// These bytes were written.
+    pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
+        self.written += bytes.len() as u64;
+        while let Some(frame) = self.going.next(&mut bytes) {
+            self.heads.borrow_mut().answered(&frame);
+        }
     }
 
     fn count(&mut self, kind: u8) -> Result<(), Flood> {
@@ -116,16 +119,20 @@ impl Frames {
 mod tests {
     use super::*;
 
+    fn fresh(preface: usize) -> Frames {
+        Frames::after(preface, Rc::default())
+    }
+
     fn frame(kind: u8, payload: usize) -> Vec<u8> {
         let [.., a, b, c] = payload.to_be_bytes();
         let mut frame = vec![a, b, c, kind, 0, 0, 0, 0, 1];
-        frame.resize(HEAD + payload, kind);
+        frame.resize(9 + payload, kind);
         frame
     }
 
     /// How many of these frames a fresh connection may send, up to `most`.
     fn taken(frame: &[u8], most: u32) -> u32 {
-        let mut frames = Frames::after(0);
+        let mut frames = fresh(0);
         (0..most).find(|_| frames.came(frame).is_err()).unwrap_or(most)
     }
 
@@ -147,7 +154,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_allowance_comes_back_with_time_and_with_what_is_read() {
-        let mut frames = Frames::after(0);
+        let mut frames = fresh(0);
         for _ in 0..20 {
             for _ in 0..MAX_IDLE {
                 assert_eq!(frames.came(&frame(6, 8)), Ok(()));
@@ -155,7 +162,7 @@ mod tests {
             tokio::time::advance(PERIOD).await;
         }
         for _ in 0..100_000 {
-            frames.wrote(100);
+            frames.wrote(&[0; 100]);
             assert_eq!(frames.came(&frame(8, 4)), Ok(()));
         }
     }
@@ -168,13 +175,13 @@ mod tests {
             stream.extend(frame(kind, payload));
         }
         for piece in [1, 2, 7, 8, 9, 10, 24, 1000, stream.len()] {
-            let mut frames = Frames::after(preface);
+            let mut frames = fresh(preface);
             for bytes in stream.chunks(piece) {
                 assert_eq!(frames.came(bytes), Ok(()));
             }
             assert_eq!(
-                (frames.idle, frames.windows, frames.skip, frames.known),
-                (2, 1, 0, 0),
+                (frames.idle, frames.windows, frames.coming.is_between()),
+                (2, 1, true),
                 "{piece}"
             );
         }

@@ -302,9 +302,6 @@ impl<T> Patient<T> {
             self.lost += blocked.elapsed();
             self.writing = None;
         }
-        if let (Some(frames), Ok(written)) = (&mut self.frames, &result) {
-            frames.wrote(count(written));
-        }
         if !self.lost.is_zero()
             && let Ok(written) = &result
         {
@@ -384,6 +381,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
             return Poll::Ready(Ok(bytes.len()));
         }
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        if let (Some(frames), Poll::Ready(Ok(count))) = (&mut this.frames, &written) {
+            frames.wrote(bytes.get(..*count).unwrap_or_default());
+        }
         this.written(cx, written, |count| *count)
     }
 
@@ -399,6 +399,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Patient<T> {
             return Poll::Ready(Ok(only.len()));
         }
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        if let (Some(frames), Poll::Ready(Ok(count))) = (&mut this.frames, &written) {
+            let mut rest = *count;
+            for part in parts {
+                frames.wrote(part.get(..rest.min(part.len())).unwrap_or_default());
+                rest = rest.saturating_sub(part.len());
+            }
+        }
         this.written(cx, written, |count| *count)
     }
 

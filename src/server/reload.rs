@@ -148,8 +148,8 @@ impl Reloader {
                 Err(fault) => tracing::error!(%fault, "the certificate on disk does not load; the last good one stays"),
             }
         }
-        for tls in self.backend_tls() {
-            match tls.reload() {
+        for (backend, _) in &self.shared.backends {
+            match backend.reload_tls() {
                 Ok(true) => tracing::info!("certificates for a backend are in force"),
                 Ok(false) => {}
                 Err(fault) => {

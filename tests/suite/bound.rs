@@ -22,17 +22,7 @@ struct Held {
 
 impl Both {
     fn start(backend: &Backend, pki: &Pki, policy: &str) -> Self {
-        let (certificate, key) = pki.issue("localhost");
-        let plain = free_port();
-        let mut setup = Setup::new(backend).policy(policy);
-        setup.listener = format!(
-            "    tls: {{ certificate: tls/server.crt, key: tls/server.key, client_ca: tls/ca.crt }}\n  - address: 127.0.0.1:{plain}"
-        );
-        setup.files = vec![
-            ("tls/server.crt", certificate),
-            ("tls/server.key", key),
-            ("tls/ca.crt", pki.authority()),
-        ];
+        let (setup, plain) = Setup::new(backend).policy(policy).asking_for_certificates(pki);
         Self {
             gateway: setup.start(),
             plain,

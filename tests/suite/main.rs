@@ -28,6 +28,7 @@ mod crashes;
 mod demo;
 mod dryruns;
 mod floods;
+mod forgeries;
 mod headers;
 mod idempotency;
 mod leases;

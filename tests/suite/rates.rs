@@ -229,3 +229,58 @@ fn gateways_that_share_a_redis_share_a_limit() {
     shares(1);
     assert_eq!([ask(0, "u4").status, ask(1, "u4").status], [200, 200]);
 }
+
+/// An address that has shown as many bad tokens as it may, at whichever gateway, shows one more at each of the others and is
+/// not listened to then. Without the server each gateway counts for itself, and forgets nothing.
+#[test]
+fn gateways_that_share_a_redis_share_what_an_address_has_shown() {
+    let mut server = Redis::start();
+    let backend = Backend::json("{}");
+    let gateways = [0, 1].map(|_| {
+        let limits = "limits: { failed_tokens: { requests: 3, per: 1h } }\ntrusted_proxies: [127.0.0.1]";
+        let setup = Setup::new(&backend).extra(limits);
+        let state = format!("redis:///0?socket={}", server.socket().display());
+        Setup { state, ..setup }.start()
+    });
+    let shares = |up: u8| {
+        let line = format!("tollgate_rate_limits_shared {up}\n");
+        wait_for("bad tokens to be where they are counted", || {
+            gateways.iter().all(|gateway| gateway.metrics().contains(&line))
+        });
+    };
+    let ask = |at: usize, from: &str, token: &str| {
+        let from = format!("X-Forwarded-For: {from}\r\n");
+        gateways[at].call_as("GET", "/api/accounts/A1", token, &from, "").status
+    };
+    // Each a token that its gateway does not know yet.
+    let good = |number: usize| {
+        let mut who = claims(&["clerk"]);
+        who["sub"] = json!(format!("u{number}"));
+        gateways[0].token(&who)
+    };
+    shares(1);
+    let (one, two, three) = ("192.0.2.1", "192.0.2.2", "192.0.2.3");
+    assert_eq!([0, 1, 0].map(|at| ask(at, one, "bad")), [401; 3]);
+    assert_eq!(ask(0, one, &good(1)), 429, "it knows of all three");
+    assert_eq!(ask(1, one, &good(2)), 200, "it knows of two");
+    assert_eq!(ask(1, one, "bad"), 401, "and hears of the third with this one");
+    assert_eq!((ask(1, one, &good(3)), ask(1, one, "bad")), (429, 429));
+    assert_eq!([0, 1].map(|at| ask(at, two, &good(4))), [200; 2], "another address");
+    assert_eq!(server.said(&["FLUSHALL"]), "+OK");
+    assert_eq!(
+        [0, 1].map(|at| ask(at, one, &good(5))),
+        [429; 2],
+        "a server that forgets opens nothing"
+    );
+
+    server.crash();
+    shares(0);
+    for at in [0, 1] {
+        assert_eq!(ask(at, one, &good(6)), 429);
+        assert_eq!(
+            [0; 4].map(|_| ask(at, three, "bad")),
+            [401, 401, 401, 429],
+            "each by itself"
+        );
+    }
+}

@@ -1,6 +1,8 @@
 //! What HTTP/1 refuses is refused in HTTP/2 too (RFC 9113, 8; THREATS C): each request as raw frames, on a connection of
 //! its own. No backend sees any of them, save those that are good.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::harness::frames::{END_HEADERS, END_STREAM, Fate, Frames, block, frame, get, kind};
 use super::harness::*;
 use super::requests::{on_http2, takes_an_upload};
@@ -158,6 +160,21 @@ fn a_head_means_one_thing_in_http2_too() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert_eq!(backend.count(), good);
+    // Also what the library has cut has its line, and one only.
+    let cut = cases.iter().filter(|(expected, _)| *expected == "cut").count();
+    let lines = gateway.audit(cases.len());
+    let unread: Vec<_> = lines
+        .iter()
+        .filter(|line| line["detail"] == "the head cannot be read")
+        .collect();
+    assert_eq!(unread.len(), cut);
+    for line in unread {
+        assert_eq!(
+            (&line["ip_address"], &line["error"]),
+            (&"127.0.0.1".into(), &"ambiguous_request".into()),
+            "{line}"
+        );
+    }
 }
 
 /// A target longer than `uri_bytes` and shorter than any head.
@@ -246,12 +263,10 @@ fn what_is_no_trailer_ends_an_http2_request() {
         ),
     ];
     let mut failures = Vec::new();
-    let mut resets = 0;
     for (what, behind) in cases {
         let whole = what == "more of the body";
         let before = backend.count();
         let fate = upload(&gateway, "POST", "/portal/assignments", &behind).fate(1);
-        resets += usize::from(matches!(fate, Fate::Reset(_)));
         // What ended before it was broken may have been sent; nothing of what came after is in it.
         let sent: Vec<Vec<u8>> = backend
             .seen()
@@ -271,11 +286,116 @@ fn what_is_no_trailer_ends_an_http2_request() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     let mut client = upload(&gateway, "POST", "/portal/assignments", &[data(END_STREAM, b"")]);
     assert_eq!(in_a_word(&client.fate(1)), "200", "others are served");
-    // Where the whole connection is at fault, its request may not have been heard of.
-    wait_for("a line for each request that was", || {
-        let lines = audit_lines(&gateway.path("audit/audit.jsonl"));
-        lines.iter().filter(|line| line.get("event").is_none()).count() > resets
+    // One line each, also where the whole connection is at fault and the gateway may not have heard of its request.
+    gateway.audit(8);
+}
+
+/// What the library refuses by itself is told from what the gateway answers, in whatever order they come.
+#[test]
+fn each_request_of_a_connection_has_one_line_whoever_answers_it() {
+    let backend = Backend::start();
+    let gateway = Setup::new(&backend).start();
+    let bearer = format!("Bearer {}", gateway.token(&claims(&["dispatcher", "clerk"])));
+    let good = get(ACCOUNTS, &bearer);
+    let head =
+        |stream, flags, fields: &[(&str, &str)]| frame(kind::HEADERS, END_HEADERS | flags, stream, &block(fields));
+    let with = |extra: &[(&'static str, &'static str)]| [&good[..], extra].concat();
+    let upload = |more: &[(&'static str, &'static str)]| {
+        let mut fields = get("/portal/assignments", &bearer);
+        fields[0].1 = "POST";
+        fields.extend_from_slice(more);
+        fields
+    };
+    let mut large = block(&good);
+    large.push(0x40);
+    large.extend_from_slice(&block(&[("x-large", "a".repeat(3900))])[1..]);
+    large.resize(large.len() + 60, 0xbe);
+    let in_two = |stream, fields: &[u8]| {
+        let (first, second) = fields.split_at(fields.len() / 2);
+        let first = frame(kind::HEADERS, END_STREAM, stream, first);
+        [first, frame(kind::CONTINUATION, END_HEADERS, stream, second)].concat()
+    };
+    let mut bytes = Vec::new();
+    for part in [
+        head(1, END_STREAM, &good),
+        head(3, END_STREAM, &with(&[("connection", "close")])),
+        head(5, END_STREAM, &good),
+        // Malformed, with a body behind it.
+        head(7, 0, &upload(&[(":path", "/twice")])),
+        frame(kind::DATA, END_STREAM, 7, b"ab"),
+        // Good as far as its head goes: the gateway has it, and its body is another than it says.
+        head(9, 0, &upload(&[("content-length", "5")])),
+        frame(kind::DATA, END_STREAM, 9, b"ab"),
+        // Larger than the gateway itself would still answer: a large field that is named again and again.
+        frame(kind::HEADERS, END_HEADERS | END_STREAM, 11, &large),
+        head(13, END_STREAM, &with(&[(":scheme", "http")])),
+        head(15, END_STREAM, &good),
+        in_two(17, &block(&good)),
+        in_two(19, &block(&with(&[("connection", "close")]))),
+    ] {
+        bytes.extend(part);
+    }
+    for piece in [bytes.len(), 100, 9] {
+        let mut client = Frames::open(gateway.port);
+        for part in bytes.chunks(piece) {
+            client.write(part);
+        }
+        // Which of them is answered first is not said.
+        let mut open = BTreeSet::from([1, 3, 5, 7, 9, 11, 13, 15, 17, 19]);
+        while !open.is_empty() {
+            let frame = client.next().unwrap_or_else(|| panic!("{piece}: {open:?} are open"));
+            if frame.kind == kind::RST_STREAM || frame.flags & END_STREAM != 0 && frame.kind <= kind::HEADERS {
+                open.remove(&frame.stream);
+            }
+        }
+    }
+    // One after which the connection is not understood any more.
+    let mut client = Frames::open(gateway.port);
+    let broken = head(3, END_STREAM, &with(&[("X-Upper", "a")]));
+    client.write(&[head(1, END_STREAM, &with(&[("te", "gzip")])), broken].concat());
+    assert_eq!(client.fate(3), Fate::Gone(Some(1)));
+    let lines = gateway.audit(32);
+    let mut errors = BTreeMap::<_, usize>::new();
+    for line in &lines {
+        *errors.entry(line["error"].as_str().unwrap_or("none")).or_default() += 1;
+    }
+    let expected = [
+        ("none", 12),
+        ("ambiguous_request", 14),
+        ("headers_too_large", 3),
+        ("client_closed", 3),
+    ];
+    assert_eq!(errors, expected.into());
+}
+
+/// One request more than a connection may have is not processed, and the client is told so: it has no line, and is counted.
+#[test]
+fn a_request_too_many_is_counted() {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let backend = Backend::script(move |_, stream| {
+        use std::io::Write as _;
+        let _ = held.lock().unwrap().recv();
+        let whole = answer("200 OK", "application/json", "{}");
+        stream.write_all(whole.as_bytes()).is_ok()
     });
+    let gateway = Setup::new(&backend).start();
+    let bearer = format!("Bearer {}", gateway.token(&claims(&["clerk"])));
+    let fields = block(&get(ACCOUNTS, &bearer));
+    let mut client = Frames::open(gateway.port);
+    for at in 0..131 {
+        client.write(&frame(kind::HEADERS, END_STREAM | END_HEADERS, at * 2 + 1, &fields));
+    }
+    let refused: Vec<u32> = std::iter::from_fn(|| client.next())
+        .filter(|frame| frame.kind == kind::RST_STREAM)
+        .map(|frame| frame.stream)
+        .take(3)
+        .collect();
+    assert_eq!(refused, [257, 259, 261]);
+    drop(release);
+    gateway.audit(128);
+    let metrics = gateway.metrics();
+    assert!(metrics.contains("tollgate_streams_refused_total 3"), "{metrics}");
 }
 
 /// Interim answers of the backend, and what they have with them, do not reach a client: one head, the last, comes.

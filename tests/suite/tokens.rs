@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::harness::*;
 
-const PATH: &str = "/api/accounts/1";
+pub(super) const PATH: &str = "/api/accounts/1";
 
 /// A token of these very texts.
-fn forge(header: &str, payload: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+pub(super) fn forge(header: &str, payload: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
     let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key, algorithm).unwrap();
     format!("{signed}.{signature}")
@@ -36,7 +36,7 @@ fn without(name: &str) -> Value {
     claims
 }
 
-fn timed() -> Value {
+pub(super) fn timed() -> Value {
     let mut claims = claims(&["clerk"]);
     claims["iat"] = unix_now().into();
     claims["exp"] = (unix_now() + 900).into();
@@ -48,14 +48,14 @@ fn plain(claims: &Value) -> String {
 }
 
 /// The policy with another source of keys.
-fn keys(lines: &str) -> String {
+pub(super) fn keys(lines: &str) -> String {
     let own = "      public_key: ../keys/public.pem\n      algorithms: [ES256]\n";
     assert!(POLICY.contains(own));
     POLICY.replace(own, &format!("{lines}\n"))
 }
 
 /// A key of a set, by the PEM of a P-256 key: a point is the end of its DER.
-fn jwk(pem: &str, kid: &str) -> Value {
+pub(super) fn jwk(pem: &str, kid: &str) -> Value {
     let base64: String = pem.lines().filter(|line| !line.starts_with("--")).collect();
     let der = STANDARD.decode(base64).unwrap();
     let (x, y) = der[der.len() - 64..].split_at(32);
@@ -75,6 +75,45 @@ fn mint_kid(private: &str, kid: Option<&str>) -> String {
     let ttl = Some(Duration::from_secs(900));
     let claims = claims.as_object().unwrap();
     tollgate::identity::mint::with_key(private.as_bytes(), claims, kid, ttl, unix_now()).unwrap()
+}
+
+/// Each of the tokens is answered 401, in the same words; why is in the audit log, whose lines it is the end of.
+pub(super) fn refused(gateway: &Gateway, backend: &Backend, cases: &[(impl AsRef<str>, String, &str)]) {
+    let mut texts = Vec::new();
+    for (at, (what, token, _)) in cases.iter().enumerate() {
+        let what = what.as_ref();
+        let answer = gateway.call_as("GET", PATH, token, &format!("X-Request-Id: t{at}\r\n"), "");
+        assert_eq!(
+            (answer.status, answer.error().as_str()),
+            (401, "invalid_token"),
+            "{what}: {}",
+            answer.text()
+        );
+        assert_eq!(
+            answer.field("www-authenticate"),
+            Some(r#"Bearer error="invalid_token""#),
+            "{what}"
+        );
+        texts.push(answer.text().replace(&format!("\"t{at}\""), "\"\""));
+    }
+    texts.dedup();
+    assert_eq!(texts.len(), 1, "the client learns nothing of why: {texts:#?}");
+    assert_eq!(backend.count(), 0);
+    let lines = gateway.audit(cases.len());
+    for (at, (what, _, why)) in cases.iter().enumerate() {
+        let what = what.as_ref();
+        let line = lines
+            .iter()
+            .find(|line| line["request_id"] == format!("t{at}"))
+            .unwrap();
+        assert!(line["detail"].as_str().unwrap().ends_with(why), "{what}: {line}");
+        assert_eq!(
+            (&line["decision"], &line["user_id"]),
+            (&json!("DENIED_TOKEN"), &Value::Null),
+            "{what}"
+        );
+        assert_eq!(line["roles"], json!([]), "{what}: an unverified token says nothing");
+    }
 }
 
 #[test]
@@ -317,39 +356,7 @@ fn s1_1_a_forged_token_is_refused_and_the_reason_is_the_operators() {
         ("not a token", "Li4u".into(), "not three parts"),
         ("dots", "..".into(), "an empty part"),
     ];
-    let mut texts = Vec::new();
-    for (at, (what, token, _)) in cases.iter().enumerate() {
-        let answer = gateway.call_as("GET", PATH, token, &format!("X-Request-Id: t{at}\r\n"), "");
-        assert_eq!(
-            (answer.status, answer.error().as_str()),
-            (401, "invalid_token"),
-            "{what}: {}",
-            answer.text()
-        );
-        assert_eq!(
-            answer.field("www-authenticate"),
-            Some(r#"Bearer error="invalid_token""#),
-            "{what}"
-        );
-        texts.push(answer.text().replace(&format!("\"t{at}\""), "\"\""));
-    }
-    texts.dedup();
-    assert_eq!(texts.len(), 1, "the client learns nothing of why: {texts:#?}");
-    assert_eq!(backend.count(), 0);
-    let lines = gateway.audit(cases.len());
-    for (at, (what, _, why)) in cases.iter().enumerate() {
-        let line = lines
-            .iter()
-            .find(|line| line["request_id"] == format!("t{at}"))
-            .unwrap();
-        assert!(line["detail"].as_str().unwrap().ends_with(why), "{what}: {line}");
-        assert_eq!(
-            (&line["decision"], &line["user_id"]),
-            (&json!("DENIED_TOKEN"), &Value::Null),
-            "{what}"
-        );
-        assert_eq!(line["roles"], json!([]), "{what}: an unverified token says nothing");
-    }
+    refused(&gateway, &backend, &cases);
 
     let mut late = with("exp", json!(now - 5));
     late["iat"] = json!(now - 60);

@@ -32,17 +32,7 @@ impl Listeners {
                 .is_ok()
         });
         let pki = Pki::new();
-        let (certificate, key) = pki.issue("localhost");
-        let plain = free_port();
-        let mut setup = Setup::new(&backend);
-        setup.listener = format!(
-            "    tls: {{ certificate: tls/server.crt, key: tls/server.key, client_ca: tls/ca.crt }}\n  - address: 127.0.0.1:{plain}"
-        );
-        setup.files = vec![
-            ("tls/server.crt", certificate),
-            ("tls/server.key", key),
-            ("tls/ca.crt", pki.authority()),
-        ];
+        let (setup, plain) = Setup::new(&backend).asking_for_certificates(&pki);
         let gateway = setup.start();
         let token = gateway.token(&claims(&["clerk"]));
         let listeners = Self {

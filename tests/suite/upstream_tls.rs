@@ -7,23 +7,35 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A backend that speaks TLS only, and says how many requests it has had.
+/// A backend that speaks TLS only.
 struct Vault {
     port: u16,
-    requests: Arc<AtomicUsize>,
+    seen: Arc<Seen>,
 }
+
+/// What a vault has seen.
+#[derive(Default)]
+struct Seen {
+    requests: AtomicUsize,
+    /// Connections with at least one request.
+    connections: AtomicUsize,
+    /// While a test holds it, what is asked at [`HELD`] waits.
+    held: Mutex<()>,
+}
+
+const HELD: &str = "/api/accounts/held";
 
 impl Vault {
     /// With a certificate for `name`; `clients` vouches for whoever may ask.
     fn start(pki: &Pki, name: &str, clients: Option<&Pki>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let requests = Arc::new(AtomicUsize::new(0));
-        let (config, count) = (Arc::new(configuration(pki, name, clients)), Arc::clone(&requests));
+        let seen = Arc::<Seen>::default();
+        let (config, count) = (Arc::new(configuration(pki, name, clients)), Arc::clone(&seen));
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let (config, count) = (Arc::clone(&config), Arc::clone(&count));
@@ -33,11 +45,15 @@ impl Vault {
                 });
             }
         });
-        Self { port, requests }
+        Self { port, seen }
     }
 
     fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
+        self.seen.requests.load(Ordering::SeqCst)
+    }
+
+    fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
     }
 
     /// A gateway before it, with these files for its `tls`.
@@ -79,21 +95,27 @@ fn configuration(pki: &Pki, name: &str, clients: Option<&Pki>) -> ServerConfig {
 }
 
 /// Answers until the other side has had enough, or is not let in.
-fn serve(stream: StreamOwned<ServerConnection, std::net::TcpStream>, count: &AtomicUsize) -> std::io::Result<()> {
+fn serve(stream: StreamOwned<ServerConnection, std::net::TcpStream>, seen: &Seen) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
+    for served in 0.. {
+        let (mut head, mut line) = (String::new(), String::new());
         while line != "\r\n" {
             line.clear();
             if stream.read_line(&mut line)? == 0 {
                 return Ok(());
             }
+            head.push_str(&line);
         }
-        count.fetch_add(1, Ordering::SeqCst);
+        seen.requests.fetch_add(1, Ordering::SeqCst);
+        seen.connections.fetch_add(usize::from(served == 0), Ordering::SeqCst);
+        if head.contains(HELD) {
+            drop(seen.held.lock());
+        }
         let body = r#"{"account_id":"A1001","ssn":"CANARY-7f3a"}"#;
         let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
         write!(stream.get_mut(), "{head}: {}\r\n\r\n{body}", body.len())?;
     }
+    Ok(())
 }
 
 fn ask_once(gateway: &Gateway) -> Answer {
@@ -180,6 +202,102 @@ fn a_changed_authority_is_in_force_for_the_next_connection() {
         gateway.log().contains("certificates for a backend do not load")
     });
     assert_eq!(ask_once(&gateway).status, 200);
+}
+
+/// Connections that stay open, and how often the gateway has said that other files are in force.
+struct Held {
+    client: Client,
+    token: String,
+}
+
+impl Held {
+    fn open(gateway: &Gateway) -> Self {
+        let token = gateway.token(&claims(&["clerk"]));
+        let client = Client::open(gateway.port);
+        Self { client, token }
+    }
+
+    /// On the one connection, so that one worker and its pool are asked.
+    fn request(&self, path: &str) -> Vec<u8> {
+        let Self { token, .. } = self;
+        format!("GET {path} HTTP/1.1\r\nHost: gw.example\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+    }
+
+    fn status(&mut self) -> u16 {
+        let request = self.request("/api/accounts/A1001");
+        self.client.send(&request).status
+    }
+}
+
+fn wait_for_files(gateway: &Gateway, times: usize) {
+    wait_for("the other files", || {
+        gateway.log().matches("certificates for a backend are in force").count() == times
+    });
+}
+
+#[test]
+fn an_open_connection_carries_nothing_more_once_nobody_vouches_for_it() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let vault = Vault::start(&pki, "127.0.0.1", None);
+    let gateway = vault.behind("{ ca: ca.pem }", vec![("ca.pem", pki.authority())]);
+    let (mut free, mut busy) = (Held::open(&gateway), Held::open(&gateway));
+    for _ in 0..3 {
+        assert_eq!((free.status(), busy.status()), (200, 200));
+    }
+    let before = vault.connections();
+    assert!(before <= 2, "connections are kept: {before}");
+    let hold = vault.seen.held.lock().unwrap();
+    let request = busy.request(HELD);
+    busy.client.write(&request);
+    wait_for("the request that is held", || vault.requests() == 7);
+    assert_eq!(free.status(), 200);
+    let asked = vault.requests();
+
+    write(gateway.path("").as_path(), "ca.pem", &other.authority());
+    wait_for_files(&gateway, 1);
+    assert_eq!(free.status(), 503);
+    drop(hold);
+    let answer = busy.client.read(false);
+    assert_eq!(
+        (answer.status, answer.whole),
+        (200, true),
+        "what was under way is finished"
+    );
+    for _ in 0..3 {
+        assert_eq!((free.status(), busy.status()), (503, 503));
+    }
+    assert_eq!(vault.requests(), asked, "nothing more came");
+
+    write(gateway.path("").as_path(), "ca.pem", &pki.authority());
+    wait_for_files(&gateway, 2);
+    let before = vault.connections();
+    for _ in 0..3 {
+        assert_eq!((free.status(), busy.status()), (200, 200));
+    }
+    assert!(vault.connections() > before, "by new connections");
+}
+
+#[test]
+fn who_we_are_changes_for_the_next_request() {
+    let (pki, clients) = (Pki::new(), Pki::new());
+    let vault = Vault::start(&pki, "127.0.0.1", Some(&clients));
+    let both = || {
+        let (certificate, key) = clients.issue("tollgate");
+        format!("{certificate}{key}")
+    };
+    let tls = "{ ca: ca.pem, certificate: us.pem, key: us.pem }";
+    let gateway = vault.behind(tls, vec![("ca.pem", pki.authority()), ("us.pem", both())]);
+    let mut held = Held::open(&gateway);
+    for _ in 0..3 {
+        assert_eq!(held.status(), 200);
+    }
+    assert_eq!(vault.connections(), 1);
+    write(gateway.path("").as_path(), "us.pem", &both());
+    wait_for_files(&gateway, 1);
+    for _ in 0..3 {
+        assert_eq!(held.status(), 200);
+    }
+    assert_eq!(vault.connections(), 2);
 }
 
 #[test]

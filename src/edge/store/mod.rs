@@ -67,7 +67,7 @@ pub use file::BACKUP;
 pub use leases::{Lease, LockName, Released, Sure};
 pub use listing::{Filter, Kind, Page};
 pub use queue::{MAX_LIVE, MAX_QUEUED};
-pub use redis::{Counted, SharedPaces, SharedPacing};
+pub use redis::{Counted, SharedPaces, SharedPacing, Whose};
 pub use snapshot::Copied;
 pub use waiters::{MAX_WAITERS, MAX_WAITERS_PER_KEY};
 

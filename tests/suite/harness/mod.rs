@@ -106,6 +106,25 @@ impl Setup {
         }
     }
 
+    /// Has the first listener ask for certificates that `pki` vouches for, and a second one, whose port comes too, take
+    /// plain HTTP.
+    pub fn asking_for_certificates(self, pki: &Pki) -> (Self, u16) {
+        let (certificate, key) = pki.issue("localhost");
+        let plain = free_port();
+        let setup = Self {
+            listener: format!(
+                "    tls: {{ certificate: tls/server.crt, key: tls/server.key, client_ca: tls/ca.crt }}\n  - address: 127.0.0.1:{plain}"
+            ),
+            files: vec![
+                ("tls/server.crt", certificate),
+                ("tls/server.key", key),
+                ("tls/ca.crt", pki.authority()),
+            ],
+            ..self
+        };
+        (setup, plain)
+    }
+
     /// Starts it and waits until it is ready.
     pub fn start(self) -> Gateway {
         let folder = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ use crate::ledger::{
     MAX_SEALED_ANSWER, MAX_TRANSACTION_ID, Record, RecordKey, Reserved, Ruling, State, Verdict, judge,
 };
 use link::{Link, call, name};
-pub use paces::{Counted, SharedPaces, SharedPacing};
+pub use paces::{Counted, SharedPaces, SharedPacing, Whose};
 use resp::{Command, Reply};
 
 /// Talks to one server for one holder.

@@ -1,14 +1,15 @@
-//! How fast users ask, counted in Redis for all gateways that share it.
+//! How fast users ask, and addresses show bad tokens, counted in Redis for all gateways that share it.
 //!
 //! A connection of its own, which a thread of its own drives: what waits when it is free is asked together. A gateway that
 //! gets no answer, or none soon, is told so at once and goes by what it has counted itself: nobody waits for a server that
-//! is away. Of a user the server has a hash and a time, both gone by the time that nothing is to be kept of him.
+//! is away. Of a user or an address the server has a hash and a time, both gone by the time that nothing is to be kept of it.
 
 #[cfg(test)]
 mod tests;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use std::mem::replace;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,6 +81,20 @@ pub struct SharedPacing {
     pub alone: u64,
 }
 
+/// What is counted together.
+#[derive(Clone, Copy, Debug)]
+pub enum Whose<'a> {
+    /// The requests of a user, who is known by issuer and name.
+    Requests {
+        /// `iss`.
+        issuer: &'a str,
+        /// The user claim.
+        user: &'a str,
+    },
+    /// The bad tokens of an address, or of a network that is one client.
+    BadTokens(IpAddr),
+}
+
 struct Question {
     who: [u8; 32],
     /// In microseconds.
@@ -108,17 +123,16 @@ impl SharedPaces {
         Ok(Self { asked, health })
     }
 
-    /// Counts one more request of a user, who is known by issuer and name. None: the server does not say, and the gateway has
-    /// to go by what it has counted itself.
-    pub async fn take(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
-        let told = self.ask(issuer, user, interval, burst).await;
+    /// Counts one more. None: the server does not say, and the gateway has to go by what it has counted itself.
+    pub async fn take(&self, whose: Whose<'_>, interval: Duration, burst: u32) -> Option<Counted> {
+        let told = self.ask(whose, interval, burst).await;
         if told.is_none() {
             self.health.unanswered.fetch_add(1, Ordering::Relaxed);
         }
         told
     }
 
-    async fn ask(&self, issuer: &str, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
+    async fn ask(&self, whose: Whose<'_>, interval: Duration, burst: u32) -> Option<Counted> {
         if !self.is_up() {
             return None;
         }
@@ -128,7 +142,7 @@ impl SharedPaces {
         let most = interval.saturating_mul(u64::from(burst.max(1))).min(MAX_AHEAD);
         let (reply, told) = oneshot::channel();
         let question = Question {
-            who: hash(issuer, user),
+            who: hash(whose),
             interval,
             most,
             reply,
@@ -151,12 +165,21 @@ impl SharedPaces {
     }
 }
 
-/// Issuer and name, of which neither can be taken for a part of the other.
-fn hash(issuer: &str, user: &str) -> [u8; 32] {
+/// Of issuer and name neither can be taken for a part of the other, and of both none for an address: no issuer is so long.
+fn hash(whose: Whose<'_>) -> [u8; 32] {
     let mut hash = Context::new(&SHA256);
-    hash.update(&u64::try_from(issuer.len()).unwrap_or(u64::MAX).to_be_bytes());
-    hash.update(issuer.as_bytes());
-    hash.update(user.as_bytes());
+    match whose {
+        Whose::Requests { issuer, user } => {
+            let length = u64::try_from(issuer.len()).unwrap_or(u64::MAX - 1);
+            hash.update(&length.to_be_bytes());
+            hash.update(issuer.as_bytes());
+            hash.update(user.as_bytes());
+        }
+        Whose::BadTokens(source) => {
+            hash.update(&u64::MAX.to_be_bytes());
+            hash.update(source.to_string().as_bytes());
+        }
+    }
     hash.finish().as_ref().try_into().unwrap_or_default()
 }
 

@@ -16,9 +16,18 @@ fn joined(server: &Redis) -> SharedPaces {
     paces
 }
 
+fn of(user: &str) -> Whose<'_> {
+    let issuer = "https://idp.city.example";
+    Whose::Requests { issuer, user }
+}
+
 fn take(paces: &SharedPaces, user: &str, interval: Duration, burst: u32) -> Option<Counted> {
+    take_of(paces, of(user), interval, burst)
+}
+
+fn take_of(paces: &SharedPaces, whose: Whose<'_>, interval: Duration, burst: u32) -> Option<Counted> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(paces.take("https://idp.city.example", user, interval, burst))
+    runtime.block_on(paces.take(whose, interval, burst))
 }
 
 /// Up to the time that the test takes.
@@ -42,6 +51,17 @@ fn a_burst_passes_once_for_all_gateways() {
     }
     assert_eq!(take(&gateways[0], "u2", HOUR, 3).unwrap().wait, None, "another user");
     assert_eq!(gateways[0].stats(), SharedPacing { up: true, alone: 0 });
+}
+
+#[test]
+fn bad_tokens_are_counted_by_address_and_apart_from_requests() {
+    let server = Redis::start();
+    let gateways = [joined(&server), joined(&server)];
+    let bad = |at: usize, last| take_of(&gateways[at], Whose::BadTokens([192, 0, 2, last].into()), HOUR, 2).unwrap();
+    assert_eq!((bad(0, 1).wait, bad(1, 1).wait), (None, None));
+    assert!(bad(0, 1).wait.is_some() && bad(1, 1).wait.is_some());
+    assert_eq!(bad(0, 2).wait, None);
+    assert_eq!(take(&gateways[0], "192.0.2.1", HOUR, 2).unwrap().wait, None);
 }
 
 #[test]
@@ -69,12 +89,14 @@ fn of_many_at_once_a_burst_passes() {
 fn what_is_kept_of_a_user_is_a_hash_and_goes_by_itself() {
     let mut server = Redis::start();
     let paces = joined(&server);
-    let key = format!("{ROOT}:pace:{}", hex(&hash("https://idp.city.example", "u1")));
+    let key = format!("{ROOT}:pace:{}", hex(&hash(of("u1"))));
     take(&paces, "u1", HOUR, 3).unwrap();
     let left: u64 = server.said(&["PTTL", &key]).trim_start_matches(':').parse().unwrap();
     assert!(is_about(Duration::from_millis(left), HOUR), "{left}");
     assert_eq!(server.said(&["DBSIZE"]), ":1");
-    assert_ne!(hash("ab", "c"), hash("a", "bc"));
+    let requests = |issuer, user| hash(Whose::Requests { issuer, user });
+    assert_ne!(requests("ab", "c"), requests("a", "bc"));
+    assert_ne!(requests("", "192.0.2.1"), hash(Whose::BadTokens([192, 0, 2, 1].into())));
     take(&paces, "u2", Duration::from_millis(1), 1).unwrap();
     until("what is over to be gone", || server.said(&["DBSIZE"]) == ":1");
     server.crash();
@@ -86,7 +108,7 @@ fn what_is_kept_of_a_user_is_a_hash_and_goes_by_itself() {
 fn nobody_waits_longer_than_the_limit_says_when_the_clock_went_back_or_the_limit_changed() {
     let server = Redis::start();
     let paces = joined(&server);
-    let key = format!("{ROOT}:pace:{}", hex(&hash("https://idp.city.example", "u1")));
+    let key = format!("{ROOT}:pace:{}", hex(&hash(of("u1"))));
     assert_eq!(server.said(&["SET", &key, "3000000000000000"]), "+OK");
     let told = take(&paces, "u1", HOUR, 3).unwrap();
     assert!(is_about(told.wait.unwrap(), HOUR), "{told:?}");
