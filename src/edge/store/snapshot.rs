@@ -3,7 +3,7 @@
 //! The writer carries the daybook to the tree and gives out a view of that; the copy is made elsewhere. It is a store
 //! like any other: what ran when it was made is unknown when it is opened.
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{Key, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, Value, WriteTransaction};
 use std::fs::OpenOptions;
 use std::path::Path;
 
@@ -51,39 +51,32 @@ impl Snapshot {
     fn copy(&self, unfinished: &Path) -> Result<u64, StoreFault> {
         let database = file::verified(|builder| builder.create(unfinished))?;
         let write = file::begin(&database)?;
-        let keys = {
-            let mut to = write.open_table(BLOCKS)?;
-            for entry in self.0.open_table(BLOCKS)?.iter()? {
-                let (name, block) = entry?;
-                to.insert(name.value(), block.value())?;
-            }
-            let mut to = write.open_table(RUNS)?;
-            for entry in self.0.open_table(RUNS)?.iter()? {
-                let (id, row) = entry?;
-                to.insert(id.value(), row.value())?;
-            }
-            let mut open = write.open_table(OPEN)?;
-            for entry in self.0.open_table(OPEN)?.iter()? {
-                let (key, record) = entry?;
-                open.insert(key.value(), record.value())?;
-            }
-            let mut deadlines = write.open_table(DEADLINES)?;
-            for entry in self.0.open_table(DEADLINES)?.iter()? {
-                let (name, sizes) = entry?;
-                deadlines.insert(name.value(), sizes.value())?;
-            }
-            let mut to = write.open_table(FACTS)?;
-            for entry in self.0.open_table(FACTS)?.iter()? {
-                let (name, value) = entry?;
-                // A copy is whole by itself.
-                if ![DAYBOOK, CARRIED].contains(&name.value()) {
-                    to.insert(name.value(), value.value())?;
-                }
-            }
-            open.len()? + deadlines.len()?
-        };
+        self.copy_table(&write, BLOCKS)?;
+        self.copy_table(&write, RUNS)?;
+        let keys = self.copy_table(&write, OPEN)? + self.copy_table(&write, DEADLINES)?;
+        self.copy_table(&write, FACTS)?;
+        {
+            // A copy is whole by itself.
+            let mut facts = write.open_table(FACTS)?;
+            facts.remove(DAYBOOK)?;
+            facts.remove(CARRIED)?;
+        }
         write.commit()?;
         database.close()?;
         Ok(keys)
+    }
+
+    /// How many entries the table has.
+    fn copy_table<K, V>(&self, write: &WriteTransaction, table: TableDefinition<'_, K, V>) -> Result<u64, StoreFault>
+    where
+        K: Key + 'static,
+        V: Value + 'static,
+    {
+        let mut to = write.open_table(table)?;
+        for entry in self.0.open_table(table)?.iter()? {
+            let (key, value) = entry?;
+            to.insert(key.value(), value.value())?;
+        }
+        Ok(to.len()?)
     }
 }
